@@ -1,0 +1,139 @@
+//! Where a secret comes from: an environment variable or a file, never the configuration itself.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use crate::secret::Secret;
+
+/// A reference to a secret. Its `Debug` and `Display` show the reference, never the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The value of an environment variable.
+    Environment(String),
+    /// The content of a file, which may end in one newline.
+    File(PathBuf),
+}
+
+/// Why a secret could not be read. Says where it should be, and nothing of what was there.
+#[derive(Debug, thiserror::Error)]
+#[error("{origin}: {fault}")]
+pub struct SourceError {
+    origin: Source,
+    #[source]
+    fault: Fault,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("it is not set")]
+    NotSet,
+    #[error("it cannot be read")]
+    Unreadable(#[source] io::Error),
+    #[error("it is empty")]
+    Empty,
+    #[error("it is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+    #[error("it is not one line of visible ASCII characters")]
+    NotText,
+}
+
+impl Source {
+    /// Reads the secret as it is now. Blocks on the file, so not for a thread that serves.
+    ///
+    /// # Errors
+    /// [`SourceError`] where there is nothing, too much, or anything but one line of visible ASCII.
+    pub fn read(&self) -> Result<Secret, SourceError> {
+        self.bytes()
+            .and_then(|bytes| check(Secret::new(bytes)))
+            .map_err(|fault| SourceError { origin: self.clone(), fault })
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, Fault> {
+        match self {
+            #[expect(clippy::disallowed_methods, reason = "the one place where secrets enter")]
+            Self::Environment(name) => {
+                let value = std::env::var_os(name).ok_or(Fault::NotSet)?;
+                Ok(value.into_encoded_bytes())
+            }
+            Self::File(path) => {
+                // One byte more than is taken tells a file that is too large. The room is there
+                // from the start, so that no half-filled buffer is left behind when it grows.
+                let mut bytes = Vec::with_capacity(MAX_BYTES + 1);
+                File::open(path)
+                    .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+                    .map_err(Fault::Unreadable)?;
+                if bytes.last() == Some(&b'\n') {
+                    bytes.pop();
+                    if bytes.last() == Some(&b'\r') {
+                        bytes.pop();
+                    }
+                }
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+fn check(secret: Secret) -> Result<Secret, Fault> {
+    match secret.expose() {
+        [] => Err(Fault::Empty),
+        bytes if bytes.len() > MAX_BYTES => Err(Fault::TooLarge),
+        bytes if !bytes.iter().all(u8::is_ascii_graphic) => Err(Fault::NotText),
+        _ => Ok(secret),
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+        }
+    }
+}
+
+/// Longest secret, in bytes. SMH tokens are 48 to 150 bytes (smh-api.md 1.1), JWTs a few KiB; a
+/// target with a token in it must stay below what servers take, which is 8 KiB.
+const MAX_BYTES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+
+    fn read(content: &[u8]) -> Result<Secret, SourceError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, content).unwrap();
+        Source::File(path).read()
+    }
+
+    #[test]
+    fn a_file_may_end_in_one_newline() {
+        for content in [&b"acctk1"[..], b"acctk1\n", b"acctk1\r\n"] {
+            assert_eq!(read(content).unwrap().expose(), b"acctk1");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_line_of_text_is_refused_without_being_shown() {
+        let large = vec![b'x'; MAX_BYTES + 2];
+        for content in [&b""[..], b"\n", b"one\ntwo", b"sen tinel", b"sentinel\0", b"\xff", &large]
+        {
+            let error = read(content).unwrap_err();
+            let shown = format!("{error} {error:?} {}", error.source().unwrap());
+            assert!(!shown.contains("sentinel") && !shown.contains("two"), "{shown}");
+            assert!(shown.contains("token"), "it names the file: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_and_an_unset_variable_say_which() {
+        let missing = Source::File("/nonexistent/token".into()).read().unwrap_err();
+        assert_eq!(missing.to_string(), "file /nonexistent/token: it cannot be read");
+        let unset = Source::Environment("SMH_NO_SUCH_VARIABLE".into()).read().unwrap_err();
+        assert_eq!(unset.to_string(), "environment variable SMH_NO_SUCH_VARIABLE: it is not set");
+    }
+}
