@@ -1,0 +1,143 @@
+//! Where the callers' credentials come from, and what was last read there.
+
+use std::sync::Arc;
+
+use crate::authenticate::{Authenticator, KeyDigest};
+use crate::directory::Caller;
+use crate::secret::{Source, SourceError};
+
+/// One way in which a caller proves who it is, as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// An API key, of which the configuration holds the SHA-256.
+    Digest(KeyDigest),
+    /// An API key, read from where it lies.
+    Key(Source),
+    /// Coming from a loopback address is enough.
+    Loopback,
+}
+
+/// All credentials, with the keys that were read last. Outlives a reload.
+#[derive(Debug)]
+pub struct Keyring(Vec<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    caller: Arc<Caller>,
+    credential: Credential,
+    read: Option<KeyDigest>,
+}
+
+impl Keyring {
+    /// Reads every key once; what cannot be read is reported, and looked for again later.
+    pub fn read(
+        credentials: impl IntoIterator<Item = (Arc<Caller>, Credential)>,
+        report: &mut dyn FnMut(&Caller, SourceError),
+    ) -> Self {
+        let entries = credentials.into_iter().map(|(caller, credential)| Entry {
+            caller,
+            credential,
+            read: None,
+        });
+        let mut keyring = Self(entries.collect());
+        keyring.refresh(report);
+        keyring
+    }
+
+    /// Reads the keys again and says whether one changed. A key that cannot be read stays what it
+    /// was: mounts are replaced in more than one step.
+    pub fn refresh(&mut self, report: &mut dyn FnMut(&Caller, SourceError)) -> bool {
+        let mut changed = false;
+        for entry in &mut self.0 {
+            let Credential::Key(source) = &entry.credential else { continue };
+            match source.read() {
+                Ok(key) => {
+                    let digest = Some(KeyDigest::of(key.expose()));
+                    changed |= std::mem::replace(&mut entry.read, digest) != digest;
+                }
+                Err(error) => report(&entry.caller, error),
+            }
+        }
+        changed
+    }
+
+    /// Everything that is known, ready to be looked up. A key that two callers read from their
+    /// files names neither: who called could not be told.
+    #[must_use]
+    pub fn authenticator(&self) -> Authenticator {
+        let mut authenticator = Authenticator::default();
+        for Entry { caller, credential, read } in &self.0 {
+            match (credential, read) {
+                (Credential::Digest(digest), _) | (Credential::Key(_), Some(digest)) => {
+                    authenticator.add_key(*digest, caller);
+                }
+                (Credential::Key(_), None) => {}
+                (Credential::Loopback, _) => authenticator.trust_loopback(Arc::clone(caller)),
+            }
+        }
+        authenticator
+    }
+
+    /// The callers with a key that was never read, in the order of the configuration.
+    pub fn pending(&self) -> impl Iterator<Item = &Caller> {
+        let missing =
+            |entry: &&Entry| matches!(entry.credential, Credential::Key(_)) && entry.read.is_none();
+        self.0.iter().filter(missing).map(|entry| &*entry.caller)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authenticate::Peer;
+    use crate::ids::CallerName;
+    use http::{HeaderMap, HeaderValue};
+
+    fn caller(name: &str) -> Arc<Caller> {
+        Arc::new(Caller::new(CallerName::try_from(name).unwrap(), Vec::new()))
+    }
+
+    fn who(keyring: &Keyring, key: &'static str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-api-key", HeaderValue::from_static(key));
+        let peer = Peer("10.0.0.1:1".parse().unwrap());
+        let authenticator = keyring.authenticator();
+        authenticator.authenticate(&headers, peer).ok().map(|caller| caller.name.to_string())
+    }
+
+    #[test]
+    fn a_key_file_is_followed_and_its_absence_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let key = Credential::Key(Source::File(path.clone()));
+        let mut missing = 0;
+        let mut keyring = Keyring::read([(caller("a"), key)], &mut |_, _| missing += 1);
+        assert_eq!((missing, keyring.pending().count()), (1, 1));
+        assert_eq!(who(&keyring, "key-number-one-1"), None);
+
+        std::fs::write(&path, "key-number-one-1\n").unwrap();
+        assert!(keyring.refresh(&mut |_, _| {}));
+        assert!(!keyring.refresh(&mut |_, _| {}));
+        assert_eq!(who(&keyring, "key-number-one-1"), Some("a".into()));
+
+        std::fs::remove_file(&path).unwrap();
+        assert!(!keyring.refresh(&mut |_, _| {}));
+        assert_eq!(who(&keyring, "key-number-one-1"), Some("a".into()));
+
+        std::fs::write(&path, "key-number-two-2").unwrap();
+        assert!(keyring.refresh(&mut |_, _| {}));
+        assert_eq!(who(&keyring, "key-number-one-1"), None);
+        assert_eq!(who(&keyring, "key-number-two-2"), Some("a".into()));
+    }
+
+    #[test]
+    fn a_key_of_two_callers_names_neither() {
+        let digest = || Credential::Digest(KeyDigest::of(b"key-of-both-0000"));
+        let keyring =
+            Keyring::read([(caller("a"), digest()), (caller("b"), digest())], &mut |_, _| {});
+        assert_eq!(who(&keyring, "key-of-both-0000"), None);
+        let same =
+            Keyring::read([(caller("a"), digest()), (caller("a"), digest())], &mut |_, _| {});
+        assert_eq!(who(&same, "key-of-both-0000"), Some("a".into()));
+    }
+}

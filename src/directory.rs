@@ -1,0 +1,163 @@
+//! Who and where, as configured: callers with their grants, tenants with their spaces, libraries.
+//!
+//! Nothing here changes after it was built: a reload builds a new directory.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
+
+use crate::ids::{CallerName, LibraryId, SpaceId, TenantName, UserId};
+use crate::origin::Origin;
+
+/// Stands for a name where only equality counts, in the keys of limits.
+///
+/// Keyed with a random number of this process: a caller who chooses names cannot choose them so
+/// that two fall together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// The fingerprint of a name; equal names have equal ones as long as the process lives.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(KEYED.hash_one(name))
+    }
+}
+
+/// Someone who may ask for deletes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// As gateway.yaml names it.
+    pub name: CallerName,
+    /// For the keys of limits.
+    pub fingerprint: Fingerprint,
+    /// The tenants granted to it.
+    tenants: Vec<TenantName>,
+}
+
+impl Caller {
+    /// A caller with its grants.
+    #[must_use]
+    pub fn new(name: CallerName, mut tenants: Vec<TenantName>) -> Self {
+        tenants.sort_unstable();
+        tenants.dedup();
+        Self { fingerprint: Fingerprint::of(name.as_str()), name, tenants }
+    }
+
+    /// Whether this tenant is granted.
+    #[must_use]
+    pub fn may_use(&self, tenant: &TenantName) -> bool {
+        self.tenants.binary_search(tenant).is_ok()
+    }
+
+    /// The tenants granted, in the order of their names.
+    #[must_use]
+    pub fn tenants(&self) -> &[TenantName] {
+        &self.tenants
+    }
+}
+
+/// What becomes of the `user_id` that a caller may send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserIdRule {
+    /// Sent on as it came.
+    Forward,
+    /// Refused.
+    Forbid,
+    /// Always this one; a caller who sends another is refused.
+    Fixed(UserId),
+}
+
+/// Whether a library keeps what is deleted (smh-api.md 5.1): what the operator says it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecycleBin {
+    /// A delete without `permanent=1` can be undone.
+    On,
+    /// Every delete is final, whatever it asks for.
+    Off,
+}
+
+impl RecycleBin {
+    /// The word for it in gateway.yaml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// An SMH library.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Library {
+    /// Its id at SMH.
+    pub id: LibraryId,
+    /// For the keys of limits.
+    pub fingerprint: Fingerprint,
+    /// Where it is reached.
+    pub origin: Origin,
+    /// What the operator expects of it.
+    pub recycle_bin: RecycleBin,
+}
+
+impl Library {
+    /// A library, to be shared by its tenants.
+    #[must_use]
+    pub fn new(id: LibraryId, origin: Origin, recycle_bin: RecycleBin) -> Self {
+        Self { fingerprint: Fingerprint::of(id.as_str()), id, origin, recycle_bin }
+    }
+}
+
+/// A space of a library, under the name that callers use.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// As gateway.yaml names it and callers write it.
+    pub name: TenantName,
+    /// For the keys of limits.
+    pub fingerprint: Fingerprint,
+    /// Where its files are.
+    pub library: Arc<Library>,
+    /// Where in the library.
+    pub space: SpaceId,
+    /// What becomes of a caller's `user_id`.
+    pub user_id: UserIdRule,
+}
+
+impl Tenant {
+    /// A tenant of a library.
+    #[must_use]
+    pub fn new(
+        name: TenantName,
+        library: Arc<Library>,
+        space: SpaceId,
+        user_id: UserIdRule,
+    ) -> Self {
+        Self { fingerprint: Fingerprint::of(name.as_str()), name, library, space, user_id }
+    }
+}
+
+/// The tenants by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tenants(HashMap<TenantName, Arc<Tenant>>);
+
+impl Tenants {
+    /// The tenant that a caller names and holds. `None` tells no difference between a tenant that
+    /// does not exist and one that is not granted.
+    #[must_use]
+    pub fn granted(&self, caller: &Caller, name: &str) -> Option<&Arc<Tenant>> {
+        self.0.get(name).filter(|tenant| caller.may_use(&tenant.name))
+    }
+
+    /// Every tenant, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.0.values()
+    }
+}
+
+impl FromIterator<Arc<Tenant>> for Tenants {
+    fn from_iter<I: IntoIterator<Item = Arc<Tenant>>>(tenants: I) -> Self {
+        Self(tenants.into_iter().map(|tenant| (tenant.name.clone(), tenant)).collect())
+    }
+}

@@ -1,0 +1,202 @@
+//! How much is too much: rate limits in this process.
+//!
+//! GCRA by governor, so there are no window edges. Several limits may apply to one delete: it
+//! passes all or charges none. Pure but for the clock, which is a parameter.
+
+mod store;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock, MonotonicClock};
+use governor::middleware::NoOpMiddleware;
+use governor::{NotUntil, Quota, RateLimiter};
+
+use self::store::{BoundedStore, Key, MAX_KEYS};
+use crate::directory::Fingerprint;
+use crate::ids::LimitName;
+use crate::policy::{Permit, Selector, Subject};
+use crate::refusal::{Exhausted, Refusal};
+
+/// What a limit counts for each of: with nothing chosen, one count for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of four: each is in it or not")]
+pub struct Per {
+    /// For each caller.
+    pub caller: bool,
+    /// For each tenant.
+    pub tenant: bool,
+    /// For each library.
+    pub library: bool,
+    /// For each `user_id`; deletes without one are counted together.
+    pub user_id: bool,
+}
+
+/// One limit, as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitRule {
+    /// How answers call it.
+    pub name: LimitName,
+    /// What it counts for each of.
+    pub per: Per,
+    /// Which deletes it is about.
+    pub matches: Selector,
+    /// How many deletes a window.
+    pub rate: Rate,
+    /// How many at once after a pause.
+    pub burst: NonZeroU32,
+}
+
+/// So many deletes in so long a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    count: NonZeroU32,
+    window: Duration,
+    /// The time in which a share of one grows back. Not zero.
+    interval: Duration,
+}
+
+impl Rate {
+    /// `None` if a share of one would grow back in less than a nanosecond.
+    #[must_use]
+    pub fn new(count: NonZeroU32, window: Duration) -> Option<Self> {
+        let interval = window / count.get();
+        (!interval.is_zero()).then_some(Self { count, window, interval })
+    }
+
+    /// How many deletes a window.
+    #[must_use]
+    pub fn count(&self) -> NonZeroU32 {
+        self.count
+    }
+}
+
+/// Proof that the limits let a delete through. Only [`Limits::admit`] makes one.
+#[derive(Debug)]
+pub struct Admission(Permit);
+
+impl Admission {
+    /// What was admitted.
+    #[must_use]
+    pub fn permit(&self) -> &Permit {
+        &self.0
+    }
+}
+
+/// The limits in force, and what is used of each.
+pub struct Limits<C: Clock = MonotonicClock> {
+    limits: Vec<Limit<C>>,
+    clock: C,
+}
+
+struct Limit<C: Clock> {
+    rule: LimitRule,
+    store: BoundedStore,
+    limiter: RateLimiter<Key, BoundedStore, C, NoOpMiddleware<C::Instant>>,
+}
+
+impl Limits {
+    /// Limits of which nothing is used yet, on the monotonic clock.
+    #[must_use]
+    pub fn new(rules: Vec<LimitRule>) -> Self {
+        Self::with_clock(rules, MonotonicClock)
+    }
+}
+
+impl<C: Clock + Clone> Limits<C> {
+    /// As [`Limits::new`], on a clock of the caller's.
+    #[must_use]
+    pub fn with_clock(rules: Vec<LimitRule>, clock: C) -> Self {
+        let limits = rules.into_iter().map(|rule| Limit::new(rule, clock.clone())).collect();
+        Self { limits, clock }
+    }
+
+    /// Charges a delete to every limit that is about it, or to none.
+    ///
+    /// # Errors
+    /// [`Refusal::RateLimited`] with, of the limits that are used up, the one that takes longest.
+    pub fn admit(&self, permit: Permit) -> Result<Admission, Refusal> {
+        match self.charge(&permit.subject()) {
+            None => Ok(Admission(permit)),
+            Some(exhausted) => Err(Refusal::RateLimited(Box::new(exhausted))),
+        }
+    }
+
+    /// What [`Limits::admit`] would refuse with, charging nothing that stays charged.
+    #[must_use]
+    pub fn would_refuse(&self, permit: &Permit) -> Option<Refusal> {
+        let subject = permit.subject();
+        let exhausted = self.charge(&subject);
+        if exhausted.is_none() {
+            self.limits.iter().for_each(|limit| limit.refund(&subject));
+        }
+        exhausted.map(|exhausted| Refusal::RateLimited(Box::new(exhausted)))
+    }
+
+    fn charge(&self, subject: &Subject<'_>) -> Option<Exhausted> {
+        let first = self.limits.iter().position(|limit| limit.charge(subject).is_err())?;
+        for charged in self.limits.get(..first).unwrap_or_default() {
+            charged.refund(subject);
+        }
+        // The caller is told the longest wait, so the limits behind the first are asked as well.
+        let rest = self.limits.get(first..).unwrap_or_default();
+        rest.iter()
+            .filter_map(|limit| match limit.charge(subject) {
+                Ok(()) => {
+                    limit.refund(subject);
+                    None
+                }
+                Err(until) => Some(limit.exhausted(until.wait_time_from(self.clock.now()))),
+            })
+            .max_by_key(|exhausted| exhausted.wait)
+            // The first one's share grew back in between: the next try will pass.
+            .or_else(|| self.limits.get(first).map(|limit| limit.exhausted(Duration::ZERO)))
+    }
+}
+
+impl<C: Clock> Limit<C> {
+    fn new(rule: LimitRule, clock: C) -> Self {
+        let interval = rule.rate.interval;
+        let store = BoundedStore::new(interval, MAX_KEYS);
+        // `Rate` has no interval of zero, which is all that governor refuses.
+        let quota = Quota::with_period(interval)
+            .unwrap_or(Quota::per_second(NonZeroU32::MIN))
+            .allow_burst(rule.burst);
+        let limiter = RateLimiter::new(quota, store.clone(), clock);
+        Self { rule, store, limiter }
+    }
+
+    fn charge(&self, subject: &Subject<'_>) -> Result<(), NotUntil<C::Instant>> {
+        if self.rule.matches.matches(subject) {
+            self.limiter.check_key(&self.key(subject))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn refund(&self, subject: &Subject<'_>) {
+        if self.rule.matches.matches(subject) {
+            self.store.refund(&self.key(subject));
+        }
+    }
+
+    fn key(&self, subject: &Subject<'_>) -> Key {
+        let Subject { caller, tenant, user_id, .. } = subject;
+        let Per { caller: per_caller, tenant: per_tenant, library, user_id: per_user } =
+            self.rule.per;
+        Key {
+            caller: per_caller.then_some(caller.fingerprint),
+            tenant: per_tenant.then_some(tenant.fingerprint),
+            library: library.then_some(tenant.library.fingerprint),
+            user_id: per_user.then(|| user_id.map(|user| Fingerprint::of(user.as_str()))).flatten(),
+        }
+    }
+
+    fn exhausted(&self, wait: Duration) -> Exhausted {
+        let Rate { count, window, .. } = self.rule.rate;
+        Exhausted { limit: self.rule.name.clone(), wait, quota: count.get(), window }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Limits by table, on a clock that moves when told.
+
+use super::*;
+use std::sync::Arc;
+
+use governor::clock::FakeRelativeClock;
+use proptest::prelude::*;
+
+use crate::delete::Route;
+use crate::directory::{Caller, Library, RecycleBin, Tenant, Tenants, UserIdRule};
+use crate::ids::{CallerName, LibraryId, SpaceId, TenantName};
+use crate::origin::Origin;
+use crate::policy::{NameGlob, Policy};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn limit(name: &str, per: Per, count: u32, burst: u32) -> LimitRule {
+    LimitRule {
+        name: LimitName::try_from(name).unwrap(),
+        per,
+        matches: Selector::default(),
+        rate: Rate::new(NonZeroU32::new(count).unwrap(), SECOND).unwrap(),
+        burst: NonZeroU32::new(burst).unwrap(),
+    }
+}
+
+fn limits(rules: Vec<LimitRule>) -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
+    let clock = FakeRelativeClock::default();
+    (Limits::with_clock(rules, clock.clone()), clock)
+}
+
+/// A permit for `tenant/path?user_id=…`; every tenant is granted.
+fn permit(caller: &str, target: &str) -> Permit {
+    let names = ["photos", "mail"].map(|name| TenantName::try_from(name).unwrap());
+    let origin = Origin::try_from("https://smh.test").unwrap();
+    let id = LibraryId::try_from("smhx").unwrap();
+    let library = Arc::new(Library::new(id, origin, RecycleBin::On));
+    let tenant = |name: TenantName| {
+        let space = SpaceId::try_from("s").unwrap();
+        Tenant::new(name, Arc::clone(&library), space, UserIdRule::Forward)
+    };
+    let tenants: Tenants = names.clone().into_iter().map(tenant).map(Arc::new).collect();
+    let caller = Arc::new(Caller::new(CallerName::try_from(caller).unwrap(), names.to_vec()));
+    let uri = format!("/v1/files/{target}").parse().unwrap();
+    Policy::default().decide(&tenants, &caller, Route::of(&uri).unwrap().delete().unwrap()).unwrap()
+}
+
+/// The wait and the limit's name, or nothing where the delete was admitted.
+fn refused(limits: &Limits<FakeRelativeClock>, permit: Permit) -> Option<(String, Duration)> {
+    match limits.admit(permit) {
+        Ok(_) => None,
+        Err(Refusal::RateLimited(hit)) => Some((hit.limit.to_string(), hit.wait)),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_limit_counts_for_each_of_what_it_is_per() {
+    let per = |caller, tenant, library, user_id| Per { caller, tenant, library, user_id };
+    for (per, same, other) in [
+        (per(true, false, false, false), ("a", "mail/y?user_id=u"), ("b", "photos/x")),
+        (per(false, true, false, false), ("b", "photos/y"), ("a", "mail/x")),
+        (per(false, false, false, true), ("b", "mail/y?user_id=v"), ("a", "photos/x?user_id=w")),
+        (per(true, true, false, false), ("a", "photos/y"), ("a", "mail/x")),
+    ] {
+        let (limits, _) = limits(vec![limit("one", per, 1, 1)]);
+        let first = if per.user_id { "photos/x?user_id=v" } else { "photos/x" };
+        assert_eq!(refused(&limits, permit("a", first)), None, "{per:?}");
+        assert!(refused(&limits, permit(same.0, same.1)).is_some(), "{per:?} {same:?}");
+        assert_eq!(refused(&limits, permit(other.0, other.1)), None, "{per:?} {other:?}");
+    }
+}
+
+#[test]
+fn with_nothing_to_count_by_there_is_one_share_for_all() {
+    let (limits, _) = limits(vec![limit("all", Per::default(), 1, 1)]);
+    assert_eq!(refused(&limits, permit("a", "photos/x")), None);
+    assert!(refused(&limits, permit("b", "mail/x?user_id=u")).is_some());
+}
+
+#[test]
+fn a_limit_is_only_about_what_it_selects() {
+    let globs = vec![NameGlob::try_from("jan*").unwrap()];
+    let matches = Selector { callers: Some(globs), ..Selector::default() };
+    let rule = LimitRule { matches, ..limit("janitors", Per::default(), 1, 1) };
+    let (limits, _) = limits(vec![rule]);
+    for _ in 0..3 {
+        assert_eq!(refused(&limits, permit("app", "photos/x")), None);
+    }
+    assert_eq!(refused(&limits, permit("janitor", "photos/x")), None);
+    assert!(refused(&limits, permit("janitor", "photos/x")).is_some());
+}
+
+#[test]
+fn a_delete_refused_by_one_limit_has_charged_no_other() {
+    let wide = limit("wide", Per::default(), 1, 3);
+    let narrow = limit("narrow", Per { caller: true, ..Per::default() }, 1, 1);
+    for order in [vec![wide.clone(), narrow.clone()], vec![narrow, wide]] {
+        let (limits, _) = limits(order);
+        assert_eq!(refused(&limits, permit("a", "photos/x")), None);
+        for _ in 0..5 {
+            assert_eq!(refused(&limits, permit("a", "photos/x")).unwrap().0, "narrow");
+        }
+        // Two of the wide limit's three are left.
+        assert_eq!(refused(&limits, permit("b", "photos/x")), None);
+        assert_eq!(refused(&limits, permit("c", "photos/x")), None);
+        assert_eq!(refused(&limits, permit("d", "photos/x")).unwrap().0, "wide");
+    }
+}
+
+#[test]
+fn the_longest_wait_is_told_and_waiting_it_is_enough() {
+    let (limits, clock) =
+        limits(vec![limit("fast", Per::default(), 10, 1), limit("slow", Per::default(), 1, 1)]);
+    assert_eq!(refused(&limits, permit("a", "photos/x")), None);
+    let (name, wait) = refused(&limits, permit("a", "photos/x")).unwrap();
+    assert_eq!((name.as_str(), wait), ("slow", SECOND));
+    clock.advance(wait - Duration::from_nanos(1));
+    assert!(refused(&limits, permit("a", "photos/x")).is_some());
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(refused(&limits, permit("a", "photos/x")), None);
+}
+
+#[test]
+fn a_rate_faster_than_the_clock_is_none() {
+    let count = NonZeroU32::new(2_000_000_000).unwrap();
+    assert_eq!(Rate::new(count, SECOND), None);
+    assert!(Rate::new(count, SECOND * 86_400).is_some());
+}
+
+proptest! {
+    /// In no window of any length do more than burst + rate × length pass.
+    #[test]
+    fn no_window_lets_more_through_than_it_may(
+        burst in 1u32..6,
+        count in 1u32..20,
+        pauses in prop::collection::vec(0u64..400, 1..200),
+    ) {
+        let (limits, clock) = limits(vec![limit("l", Per::default(), count, burst)]);
+        let (mut now, mut passed) = (0u64, Vec::new());
+        for pause in pauses {
+            clock.advance(Duration::from_millis(pause));
+            now += pause;
+            if refused(&limits, permit("a", "photos/x")).is_none() {
+                passed.push(now);
+            }
+        }
+        for (i, start) in passed.iter().enumerate() {
+            for (j, end) in passed.iter().enumerate().skip(i) {
+                let allowed = f64::from(burst) + f64::from(count) * (end - start) as f64 / 1000.0;
+                prop_assert!((j - i + 1) as f64 <= allowed + 1e-6);
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Globs, as operators write them: `*` within a segment, `**` across segments, nothing else.
+//!
+//! A matcher of our own, because those of others give meaning to `?`, `[…]` and `{…}`, which are
+//! ordinary characters in the names of files.
+
+/// Why a text is not a glob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's text says what it is")]
+pub enum GlobError {
+    #[error("it is empty")]
+    Empty,
+    #[error("paths have no leading or trailing slash, and no empty segment")]
+    EmptySegment,
+    #[error("`**` stands for whole segments: write `**/x` or `x/**`")]
+    PartialDoubleStar,
+    #[error("no path has `.` or `..` as a segment")]
+    DotSegment,
+    #[error("no path has a backslash or a control character; there are no escapes in globs")]
+    Character,
+}
+
+/// A glob over one name, or one segment: `*` is any number of any characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameGlob {
+    /// The literal text before the first `*`.
+    prefix: Box<str>,
+    /// What stands between the stars and after the last one; `None`: there is no star.
+    rest: Option<Rest>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rest {
+    middle: Box<[Box<str>]>,
+    suffix: Box<str>,
+}
+
+impl NameGlob {
+    /// Whether the whole name matches.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let Some(Rest { middle, suffix }) = &self.rest else { return *name == *self.prefix };
+        // The suffix is cut off first, so that no piece in the middle can use it up.
+        let Some(mut between) =
+            name.strip_prefix(&*self.prefix).and_then(|name| name.strip_suffix(&**suffix))
+        else {
+            return false;
+        };
+        middle.iter().all(|piece| match between.split_once(&**piece) {
+            Some((_, after)) => {
+                between = after;
+                true
+            }
+            None => false,
+        })
+    }
+}
+
+impl TryFrom<&str> for NameGlob {
+    type Error = GlobError;
+
+    fn try_from(text: &str) -> Result<Self, GlobError> {
+        if text.is_empty() {
+            return Err(GlobError::Empty);
+        }
+        let mut pieces = text.split('*').map(Box::<str>::from);
+        let prefix = pieces.next().unwrap_or_default();
+        let mut middle: Vec<_> = pieces.collect();
+        let rest = middle.pop().map(|suffix| {
+            middle.retain(|piece| !piece.is_empty());
+            Rest { middle: middle.into(), suffix }
+        });
+        Ok(Self { prefix, rest })
+    }
+}
+
+/// A glob over a decoded path.
+///
+/// `**` stands for any number of segments; at the end it needs at least one, so that `legal/**`
+/// is what lies under `legal`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathGlob(Box<[Part]>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Segment(NameGlob),
+    AnySegments,
+}
+
+impl PathGlob {
+    /// Whether the whole path matches. Backtracks to the last `**` alone, so the time is bounded
+    /// by the product of the two lengths.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        let parts = &*self.0;
+        let (mut next, mut rest) = (0, Some(path));
+        let mut last_any = None;
+        loop {
+            let matched = match (parts.get(next), rest) {
+                (Some(Part::AnySegments), _) => {
+                    if next + 1 == parts.len() {
+                        return rest.is_some();
+                    }
+                    last_any = Some((next + 1, rest));
+                    Some(rest)
+                }
+                (Some(Part::Segment(glob)), Some(path)) => {
+                    let (segment, after) = split(path);
+                    glob.matches(segment).then_some(after)
+                }
+                (None, None) => return true,
+                (Some(Part::Segment(_)), None) | (None, Some(_)) => None,
+            };
+            if let Some(after) = matched {
+                (next, rest) = (next + 1, after);
+                continue;
+            }
+            let Some((resume, Some(taken))) = last_any else { return false };
+            let (_, after) = split(taken);
+            last_any = Some((resume, after));
+            (next, rest) = (resume, after);
+        }
+    }
+}
+
+/// The first segment, and what follows it.
+fn split(path: &str) -> (&str, Option<&str>) {
+    match path.split_once('/') {
+        Some((segment, after)) => (segment, Some(after)),
+        None => (path, None),
+    }
+}
+
+impl TryFrom<&str> for PathGlob {
+    type Error = GlobError;
+
+    fn try_from(text: &str) -> Result<Self, GlobError> {
+        if text.is_empty() {
+            return Err(GlobError::Empty);
+        }
+        if text.contains(|c: char| c == '\\' || c.is_control()) {
+            return Err(GlobError::Character);
+        }
+        let part = |segment: &str| match segment {
+            "" => Err(GlobError::EmptySegment),
+            "." | ".." => Err(GlobError::DotSegment),
+            "**" => Ok(Part::AnySegments),
+            _ if segment.contains("**") => Err(GlobError::PartialDoubleStar),
+            _ => NameGlob::try_from(segment).map(Part::Segment),
+        };
+        Ok(Self(text.split('/').map(part).collect::<Result<_, _>>()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path_matches(glob: &str, path: &str) -> bool {
+        PathGlob::try_from(glob).unwrap().matches(path)
+    }
+
+    #[test]
+    fn globs_match_as_operators_expect() {
+        for (glob, yes, no) in [
+            ("tmp/**", &["tmp/a", "tmp/a/b"][..], &["tmp", "tmpx/a", "x/tmp/a"][..]),
+            ("**", &["a", "a/b/c"], &[]),
+            ("*", &["a", "anything"], &["a/b"]),
+            ("a/*", &["a/b"], &["a", "a/b/c"]),
+            ("a/**/z", &["a/z", "a/b/z", "a/b/c/z", "a/z/z"], &["a", "a/b", "z"]),
+            ("**/*.tmp", &["x.tmp", "a/b/x.tmp"], &["x.tmp/a", "x.tmpx"]),
+            ("**/cache/**", &["cache/a", "a/cache/b/c"], &["cache", "a/cache"]),
+            ("**/a/**/b", &["a/b", "x/a/a/y/b", "a/b/b"], &["a", "b/a"]),
+            ("a*b*c", &["abc", "aXbYc", "abcbc"], &["ab", "abcd", "acb"]),
+            ("a*a", &["aa", "aba"], &["a"]),
+            ("photo[1]{2}?.jpg", &["photo[1]{2}?.jpg"], &["photo12x.jpg"]),
+            ("Legal/*", &["Legal/a"], &["legal/a"]),
+        ] {
+            for path in yes {
+                assert!(path_matches(glob, path), "{glob} should match {path}");
+            }
+            for path in no {
+                assert!(!path_matches(glob, path), "{glob} should not match {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_never_match_is_no_glob() {
+        for (glob, error) in [
+            ("", GlobError::Empty),
+            ("/a", GlobError::EmptySegment),
+            ("a/", GlobError::EmptySegment),
+            ("a//b", GlobError::EmptySegment),
+            ("a**", GlobError::PartialDoubleStar),
+            ("a/***", GlobError::PartialDoubleStar),
+            ("a/../b", GlobError::DotSegment),
+            ("a\\*", GlobError::Character),
+        ] {
+            assert_eq!(PathGlob::try_from(glob), Err(error), "{glob:?}");
+        }
+    }
+
+    /// The plainest possible statement of what a glob means, to hold the real one to.
+    fn by_definition(parts: &[&str], segments: &[&str]) -> bool {
+        match parts.split_first() {
+            None => segments.is_empty(),
+            Some((&"**", [])) => !segments.is_empty(),
+            Some((&"**", rest)) => {
+                (0..=segments.len()).any(|taken| by_definition(rest, &segments[taken..]))
+            }
+            Some((part, rest)) => segments.split_first().is_some_and(|(first, others)| {
+                name_by_definition(part.as_bytes(), first.as_bytes()) && by_definition(rest, others)
+            }),
+        }
+    }
+
+    fn name_by_definition(glob: &[u8], name: &[u8]) -> bool {
+        match glob.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|n| name_by_definition(rest, &name[n..])),
+            Some((byte, rest)) => name
+                .split_first()
+                .is_some_and(|(b, name)| b == byte && name_by_definition(rest, name)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_agrees_with_the_definition(
+            parts in prop::collection::vec("\\*\\*|[ab*]{1,4}", 1..5),
+            segments in prop::collection::vec("[ab]{1,4}", 1..6),
+        ) {
+            let glob = parts.join("/");
+            let Ok(compiled) = PathGlob::try_from(glob.as_str()) else { return Ok(()) };
+            let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+            let path = segments.join("/");
+            let segments: Vec<_> = segments.iter().map(String::as_str).collect();
+            prop_assert_eq!(compiled.matches(&path), by_definition(&parts, &segments), "{} {}", glob, path);
+        }
+    }
+}
