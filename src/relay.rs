@@ -1,0 +1,210 @@
+//! SMH's answer, on its way to the caller: unchanged, or not at all.
+//!
+//! Three kinds are never relayed: what rejects the *gateway's* token, redirects (which would hand
+//! the token on), and what holds the token or cannot be searched for it.
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Response, StatusCode};
+use serde::Deserialize;
+
+use crate::refusal::UpstreamFault;
+use crate::token::AccessToken;
+use crate::upstream::Answer;
+
+/// What SMH says of itself in an error (smh-api.md 4.1), as far as it is needed here.
+#[derive(Deserialize)]
+struct ErrorObject<'a> {
+    #[serde(borrow)]
+    code: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Answer {
+    /// Whether SMH rejects the gateway's token: it did nothing, and another token may help.
+    #[must_use]
+    pub fn rejects_token(&self) -> bool {
+        self.head.status == StatusCode::FORBIDDEN
+            && (self.body.trim_ascii() == b"Forbidden"
+                || matches!(
+                    self.code().as_deref(),
+                    Some("InvalidAccessToken" | "AccessTokenVersionNotMatch")
+                ))
+    }
+
+    /// The `code` of SMH's error object, if the body is one.
+    #[must_use]
+    pub fn code(&self) -> Option<String> {
+        let object: ErrorObject<'_> = serde_json::from_slice(&self.body).ok()?;
+        object.code.map(std::borrow::Cow::into_owned)
+    }
+
+    /// SMH's own id for the request: what its support asks for.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&HeaderValue> {
+        self.head.headers.get("x-request-id")
+    }
+}
+
+/// Makes the caller's answer of SMH's: status, end-to-end fields and body as they came.
+///
+/// # Errors
+/// The [`UpstreamFault`] for which it must not be relayed.
+pub fn to_caller(answer: Answer, token: &AccessToken) -> Result<Response<Bytes>, UpstreamFault> {
+    let Answer { mut head, body } = answer;
+    if head.status.is_redirection() {
+        return Err(UpstreamFault::Redirected);
+    }
+    if head.status.is_informational() || has_ambiguous_length(&head.headers) {
+        return Err(UpstreamFault::NotHttp);
+    }
+    if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(UpstreamFault::Opaque);
+    }
+    if token.occurs_in(&body) || head.headers.iter().any(|field| names_token(field, token)) {
+        return Err(UpstreamFault::EchoedCredential);
+    }
+    head.headers = end_to_end(head.headers);
+    Ok(Response::from_parts(head, body))
+}
+
+fn names_token((name, value): (&HeaderName, &HeaderValue), token: &AccessToken) -> bool {
+    token.occurs_in(value.as_bytes()) || token.occurs_in(name.as_str().as_bytes())
+}
+
+/// RFC 9112, section 6.3: an answer whose length can be read in two ways may hide a second one.
+fn has_ambiguous_length(headers: &HeaderMap) -> bool {
+    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => lengths > 1,
+        (Some(coding), None) => {
+            lengths > 0 || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+        }
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// RFC 9110, section 7.6.1: fields about the connection, and those that `Connection` names.
+///
+/// The rest is copied, not removed from: [`HeaderMap::remove`] would change the order.
+fn end_to_end(headers: HeaderMap) -> HeaderMap {
+    if !HOP_BY_HOP.iter().any(|name| headers.contains_key(name)) {
+        return headers;
+    }
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    let stays = |name: &HeaderName| !HOP_BY_HOP.contains(name) && !named.contains(name);
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, _)| stays(name)) {
+        kept.append(name, value.clone());
+    }
+    kept
+}
+
+static HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn answer(status: u16, fields: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in fields {
+            response.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        let (head, body) = response.into_parts();
+        Answer { head, body }
+    }
+
+    fn relayed(answer: Answer) -> Result<Response<Bytes>, UpstreamFault> {
+        to_caller(answer, &AccessToken::new(Secret::new(b"acctksentinel".to_vec())))
+    }
+
+    #[test]
+    fn status_end_to_end_fields_and_body_pass_unchanged() {
+        let fields = [("server", "nginx/1.29.0"), ("x-request-id", "1134"), ("x-new", "1")];
+        let response = relayed(answer(200, &fields, "{\"recycledItemId\":1221}")).unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.body(), "{\"recycledItemId\":1221}");
+        let kept: Vec<_> =
+            response.headers().iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+        assert_eq!(kept, fields);
+    }
+
+    #[test]
+    fn fields_about_the_connection_do_not_pass() {
+        let fields = [
+            ("connection", "X-Hop, close"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("x-end", "1"),
+            ("date", "now"),
+        ];
+        let response = relayed(answer(404, &fields, "{}")).unwrap();
+        let kept: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(kept, ["x-end", "date"]);
+    }
+
+    #[test]
+    fn what_must_not_pass_does_not() {
+        for (status, fields, body, fault) in [
+            (302, &[("location", "http://x/")][..], "", UpstreamFault::Redirected),
+            (304, &[][..], "", UpstreamFault::Redirected),
+            (101, &[], "", UpstreamFault::NotHttp),
+            (
+                200,
+                &[("content-length", "2"), ("content-length", "2")],
+                "{}",
+                UpstreamFault::NotHttp,
+            ),
+            (
+                200,
+                &[("content-length", "2"), ("transfer-encoding", "chunked")],
+                "{}",
+                UpstreamFault::NotHttp,
+            ),
+            (200, &[("transfer-encoding", "gzip, chunked")], "", UpstreamFault::NotHttp),
+            (200, &[("content-encoding", "gzip")], "", UpstreamFault::Opaque),
+            (500, &[], "no acctksentinel here", UpstreamFault::EchoedCredential),
+            (200, &[("x-echo", "t=acctksentinel")], "{}", UpstreamFault::EchoedCredential),
+        ] {
+            assert_eq!(relayed(answer(status, fields, body)).unwrap_err(), fault, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn only_three_answers_reject_the_token() {
+        for body in [
+            "Forbidden",
+            "Forbidden\n",
+            "{\"status\":403,\"code\":\"InvalidAccessToken\"}",
+            "{\"code\":\"AccessTokenVersionNotMatch\",\"message\":\"\\u0041\"}",
+        ] {
+            assert!(answer(403, &[], body).rejects_token(), "{body}");
+            assert!(!answer(404, &[], body).rejects_token(), "{body}");
+        }
+        for body in ["", "{\"code\":\"NoPermission\"}", "{\"code\":7}", "<html>Forbidden</html>"] {
+            assert!(!answer(403, &[], body).rejects_token(), "{body}");
+        }
+    }
+}

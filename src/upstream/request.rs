@@ -1,0 +1,123 @@
+//! The request that SMH gets: built from nothing, in this one place.
+//!
+//! No header field, query parameter or path byte of a caller's passes, but for the path and the
+//! `user_id`, which were parsed and are encoded anew. The target holds the token: it is never
+//! logged, traced, or put in an error.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
+use http::uri::{PathAndQuery, Scheme as UriScheme};
+use http::{HeaderMap, Method, Request, Uri, Version};
+use http_body_util::Empty;
+use zeroize::Zeroizing;
+
+use crate::delete::{Mode, encode_into};
+use crate::limits::Admission;
+use crate::origin::{Origin, Scheme};
+use crate::refusal::render::PRODUCT;
+use crate::token::AccessToken;
+
+/// A delete has no body.
+pub(super) type Outgoing = Request<Empty<Bytes>>;
+
+/// How the token travels (smh-api.md 1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TokenPlace {
+    /// As the `access_token` parameter, which is what SMH documents.
+    #[default]
+    Query,
+    /// As `Authorization: Bearer`.
+    Header,
+}
+
+/// Which version of HTTP a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// `None` is unreachable with parsed parts: there is no way to write an invalid target with them.
+pub(super) fn build(
+    admission: &Admission,
+    token: &AccessToken,
+    place: TokenPlace,
+    protocol: Protocol,
+) -> Option<Outgoing> {
+    let origin = &admission.permit().tenant().library.origin;
+    let path = PathAndQuery::from_maybe_shared(target(admission, token, place)).ok()?;
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = Method::DELETE;
+    *request.headers_mut() = HeaderMap::with_capacity(FIELDS);
+    match protocol {
+        Protocol::Http1 => {
+            *request.uri_mut() = Uri::from(path);
+            request.headers_mut().insert(HOST, origin.host_field());
+        }
+        Protocol::Http2 => {
+            *request.version_mut() = Version::HTTP_2;
+            *request.uri_mut() = absolute(origin, path)?;
+        }
+    }
+    let headers = request.headers_mut();
+    headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    // An answer in another coding could not be searched for the token.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if place == TokenPlace::Header {
+        headers.insert(AUTHORIZATION, bearer(token)?);
+    }
+    Some(request)
+}
+
+/// `/api/v1/file/{LibraryId}/{SpaceId}/{FilePath}?permanent=…&access_token=…&user_id=…`
+fn target(admission: &Admission, token: &AccessToken, place: TokenPlace) -> Bytes {
+    let (permit, subject) = (admission.permit(), admission.permit().subject());
+    let tenant = permit.tenant();
+    let mut target = Zeroizing::new(Vec::with_capacity(TARGET_BYTES));
+    target.extend_from_slice(b"/api/v1/file/");
+    target.extend_from_slice(tenant.library.id.as_str().as_bytes());
+    target.push(b'/');
+    target.extend_from_slice(tenant.space.as_str().as_bytes());
+    target.push(b'/');
+    subject.path.encode_into(&mut target);
+    target.extend_from_slice(match permit.mode() {
+        Mode::Recycle => b"?permanent=0",
+        Mode::Permanent => b"?permanent=1",
+    });
+    if place == TokenPlace::Query {
+        target.extend_from_slice(b"&access_token=");
+        target.extend_from_slice(token.encoded().expose());
+    }
+    if let Some(user_id) = subject.user_id {
+        target.extend_from_slice(b"&user_id=");
+        encode_into(&mut target, user_id.as_str().as_bytes());
+    }
+    // Wiped when the last part of the request is dropped.
+    Bytes::from_owner(target)
+}
+
+fn absolute(origin: &Origin, path: PathAndQuery) -> Option<Uri> {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(match origin.scheme() {
+        Scheme::Http => UriScheme::HTTP,
+        Scheme::Https => UriScheme::HTTPS,
+    });
+    parts.authority = origin.authority();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).ok()
+}
+
+fn bearer(token: &AccessToken) -> Option<HeaderValue> {
+    let value = Zeroizing::new([b"Bearer ", token.text().expose()].concat());
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(value)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Enough for most targets, so that a buffer with a token in it seldom has to grow: what it grows
+/// out of is not wiped.
+const TARGET_BYTES: usize = 1024;
+
+/// The fields set above.
+const FIELDS: usize = 5;

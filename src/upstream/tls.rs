@@ -1,0 +1,58 @@
+//! TLS towards SMH: rustls with aws-lc-rs, the public roots, and the operator's own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Why the roots could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// The file is not there, or is no PEM.
+    #[error("{0}: cannot be read as PEM certificates: {1}")]
+    Unreadable(String, String),
+    /// The file holds no certificate.
+    #[error("{0}: holds no certificate")]
+    Empty(String),
+    /// A certificate cannot be a root.
+    #[error("{0}: holds a certificate that cannot be a root: {1}")]
+    Unusable(String, rustls::Error),
+    /// rustls and aws-lc-rs have no protocol version in common.
+    #[error("TLS cannot be set up: {0}")]
+    Provider(#[source] rustls::Error),
+}
+
+/// A configuration that trusts the public roots and those in `ca_file`, and offers HTTP/2 first.
+///
+/// # Errors
+/// [`RootsError`] where `ca_file` is not one or more PEM certificates.
+pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = ca_file {
+        add_file(&mut roots, path)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(RootsError::Provider)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {
+    let name = path.display().to_string();
+    let unreadable = |error: rustls::pki_types::pem::Error| {
+        RootsError::Unreadable(name.clone(), error.to_string())
+    };
+    let mut found = false;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+        let certificate = certificate.map_err(unreadable)?;
+        roots.add(certificate).map_err(|error| RootsError::Unusable(name.clone(), error))?;
+        found = true;
+    }
+    if found { Ok(()) } else { Err(RootsError::Empty(name)) }
+}
