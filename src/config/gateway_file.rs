@@ -1,0 +1,377 @@
+//! gateway.yaml as written: shape only. What the names in it refer to is [`super::link`]'s concern.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::authenticate::{Credential, KeyDigest};
+use crate::config::decode::{self, Fields};
+use crate::config::report::{Problem, Report};
+use crate::config::source::Spanned;
+use crate::config::yaml::{Node, Value};
+use crate::directory::{RecycleBin, UserIdRule};
+use crate::ids::{CallerName, LibraryId, NameError, SpaceId, TenantName, UserId};
+use crate::secret::Source;
+use crate::upstream::TokenPlace;
+
+/// A map of names. A value is missing where it was wrong: its name is still known.
+pub(super) type Named<K, V> = Vec<(Spanned<K>, Option<V>)>;
+
+pub(super) struct GatewayFile {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) admin: Admin,
+    pub(super) upstream: Upstream,
+    pub(super) libraries: Named<LibraryId, Library>,
+    pub(super) tenants: Named<TenantName, Tenant>,
+    pub(super) callers: Named<CallerName, Caller>,
+    pub(super) workers: Option<NonZeroUsize>,
+    pub(super) shutdown: Shutdown,
+    pub(super) log: DeleteLog,
+    pub(super) policy: Option<Spanned<PathBuf>>,
+}
+
+pub(super) struct Listener {
+    pub(super) address: Spanned<SocketAddr>,
+    pub(super) plaintext: bool,
+}
+
+pub(super) struct Upstream {
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) ca_file: Option<Spanned<PathBuf>>,
+    pub(super) connect_timeout: Duration,
+    pub(super) timeout: Duration,
+    pub(super) max_in_flight: usize,
+    pub(super) token_in: TokenPlace,
+}
+
+pub(super) struct Library {
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) recycle_bin: RecycleBin,
+    pub(super) token: Source,
+}
+
+pub(super) struct Tenant {
+    pub(super) library: Spanned<String>,
+    pub(super) space: SpaceId,
+    pub(super) user_id: UserIdRule,
+}
+
+pub(super) struct Caller {
+    pub(super) credentials: Vec<Spanned<Credential>>,
+    pub(super) tenants: Vec<Spanned<String>>,
+}
+
+/// Where the admin listener is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admin {
+    /// There is none.
+    Off,
+    /// At this address.
+    At(SocketAddr),
+}
+
+/// How a gateway leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Keeps accepting this long after SIGTERM, until no one sends it new connections.
+    pub delay: Duration,
+    /// Then finishes what is in flight, within this time.
+    pub drain: Duration,
+}
+
+/// Where the line goes that each delete leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteLog {
+    /// To standard output.
+    Stdout,
+    /// Nowhere.
+    Off,
+}
+
+pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
+    let mut fields = Fields::of(root, "gateway.yaml", report)?;
+    let listeners = fields.required_with("listeners", listeners);
+    let admin = fields.or_with("admin", DEFAULT_ADMIN, admin);
+    let upstream = fields.or_with("upstream", Upstream::default(), upstream);
+    let libraries = fields.required_with("libraries", |node, report| {
+        decode::named(node, "a library", report, |name| LibraryId::try_from(name), library)
+    });
+    let tenants = fields.required_with("tenants", |node, report| {
+        decode::named(node, "a tenant", report, |name| TenantName::try_from(name), tenant)
+    });
+    let callers = fields.required_with("callers", |node, report| {
+        decode::named(node, "a caller", report, |name| CallerName::try_from(name), caller)
+    });
+    let workers = fields.optional_with("workers", |node, report| {
+        bounded(node, report, MAX_WORKERS).and_then(NonZeroUsize::new)
+    });
+    let shutdown = fields.or_with("shutdown", DEFAULT_SHUTDOWN, shutdown);
+    let log = fields.or_with("log", DeleteLog::Stdout, log);
+    let policy = fields.optional_with("policy", path);
+    for later in ["jwt_issuers", "rate_limit_store", "rate_limit_state", "ratelimit_headers"] {
+        fields.not_yet_supported(later);
+    }
+    for later in ["audit", "undo", "policy_tests"] {
+        fields.not_yet_supported(later);
+    }
+    fields.finish();
+    Some(GatewayFile {
+        listeners: listeners?,
+        admin: admin?,
+        upstream: upstream?,
+        libraries: libraries?,
+        tenants: tenants?,
+        callers: callers?,
+        workers,
+        shutdown: shutdown?,
+        log: log?,
+        policy,
+    })
+}
+
+fn listeners(node: &Node, report: &mut Report) -> Option<Vec<Listener>> {
+    let listeners = decode::list(node, report, |node, report| {
+        let mut fields = Fields::of(node, "a listener", report)?;
+        for later in ["tls", "unix", "smh_paths"] {
+            fields.not_yet_supported(later);
+        }
+        let address = fields.required_with("address", address);
+        let plaintext = fields.or("plaintext", false);
+        fields.finish();
+        Some(Listener { address: address?, plaintext: plaintext? })
+    })?;
+    if listeners.is_empty() {
+        report.error(node.place, "at least one listener is needed");
+        return None;
+    }
+    Some(listeners)
+}
+
+fn admin(node: &Node, report: &mut Report) -> Option<Admin> {
+    if is_none(node) {
+        return Some(Admin::Off);
+    }
+    let mut fields = Fields::of(node, "the admin listener", report)?;
+    let admin = fields.or_with("address", DEFAULT_ADMIN, |node, report| {
+        if is_none(node) {
+            return Some(Admin::Off);
+        }
+        address(node, report).map(|address| Admin::At(address.value))
+    });
+    fields.not_yet_supported("allow_quit");
+    fields.finish();
+    admin
+}
+
+/// `admin: none`, and `admin: { address: none }`.
+fn is_none(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if scalar.text == "none")
+}
+
+fn upstream(node: &Node, report: &mut Report) -> Option<Upstream> {
+    let default = Upstream::default();
+    let mut fields = Fields::of(node, "the upstream", report)?;
+    let url = fields.optional("url");
+    let ca_file = fields.optional_with("ca_file", path);
+    let connect_timeout = fields.or("connect_timeout", default.connect_timeout);
+    let timeout = fields.or("timeout", default.timeout);
+    let max_in_flight = fields.or_with("max_in_flight", default.max_in_flight, |node, report| {
+        bounded(node, report, usize::MAX)
+    });
+    let token_in = fields.or_with("token_in", default.token_in, |node, report| {
+        let places = [("query", TokenPlace::Query), ("header", TokenPlace::Header)];
+        decode::word(node, "a place for the token", report, &places)
+    });
+    fields.finish();
+    Some(Upstream {
+        url,
+        ca_file,
+        connect_timeout: connect_timeout?,
+        timeout: timeout?,
+        max_in_flight: max_in_flight?,
+        token_in: token_in?,
+    })
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            url: None,
+            ca_file: None,
+            // A second try must fit into `timeout`.
+            connect_timeout: Duration::from_secs(2),
+            // Most callers give up after 15 s or more: they must have heard from us before.
+            timeout: Duration::from_secs(10),
+            // At SMH's usual 50 ms this is 20,000 deletes a second.
+            max_in_flight: 1000,
+            token_in: TokenPlace::Query,
+        }
+    }
+}
+
+fn library(node: &Node, report: &mut Report) -> Option<Library> {
+    let mut fields = Fields::of(node, "a library", report)?;
+    let url = fields.optional("url");
+    let recycle_bin = fields.or_with("recycle_bin", RecycleBin::On, |node, report| {
+        let words = [("on", RecycleBin::On), ("off", RecycleBin::Off)];
+        decode::word(node, "a recycle bin setting", report, &words)
+    });
+    let token = fields.required_with("token", |node, report| {
+        let mut fields = Fields::of(node, "a token", report)?;
+        let source = match fields.one_of(&["env", "file", "mint"])? {
+            ("env", node) => environment(node, fields.report()),
+            ("file", node) => path(node, fields.report()).map(|path| Source::File(path.value)),
+            _ => {
+                fields.not_yet_supported("mint");
+                None
+            }
+        };
+        fields.finish();
+        source
+    });
+    fields.finish();
+    Some(Library { url, recycle_bin: recycle_bin?, token: token? })
+}
+
+fn tenant(node: &Node, report: &mut Report) -> Option<Tenant> {
+    let mut fields = Fields::of(node, "a tenant", report)?;
+    let library = fields.required("library");
+    let space = fields.required_with("space", |node, report| {
+        decode::parsed(node, "a space id", report, |text| SpaceId::try_from(text))
+    });
+    let user_id = fields.or_with("user_id", UserIdRule::Forward, user_id_rule);
+    fields.finish();
+    Some(Tenant { library: library?, space: space?, user_id: user_id? })
+}
+
+fn user_id_rule(node: &Node, report: &mut Report) -> Option<UserIdRule> {
+    let Value::Map(_) = node.value else {
+        let words = [("forward", UserIdChoice::Forward), ("forbid", UserIdChoice::Forbid)];
+        let what = "a rule for `user_id`, which is `{ fixed: … }` or";
+        return decode::word(node, what, report, &words).map(|choice| match choice {
+            UserIdChoice::Forward => UserIdRule::Forward,
+            UserIdChoice::Forbid => UserIdRule::Forbid,
+        });
+    };
+    let mut fields = Fields::of(node, "a rule for `user_id`", report)?;
+    let fixed = fields.required_with("fixed", |node, report| {
+        decode::parsed(node, "a user id", report, |text| UserId::try_from(text))
+    });
+    fields.finish();
+    fixed.map(UserIdRule::Fixed)
+}
+
+#[derive(Clone, Copy)]
+enum UserIdChoice {
+    Forward,
+    Forbid,
+}
+
+fn caller(node: &Node, report: &mut Report) -> Option<Caller> {
+    let mut fields = Fields::of(node, "a caller", report)?;
+    for later in ["spiffe_id", "jwt"] {
+        fields.not_yet_supported(later);
+    }
+    let keys = fields
+        .or_with("api_key", Vec::new(), |node, report| decode::one_or_many(node, report, api_key));
+    let trust = fields.optional_with("trust", |node, report| {
+        decode::word(node, "a place that is trusted", report, &[("loopback", ())])?;
+        Some(Spanned { place: node.place, value: Credential::Loopback })
+    });
+    let proves_itself = ["api_key", "trust", "spiffe_id", "jwt"].map(|way| fields.get(way));
+    if proves_itself.iter().all(Option::is_none) {
+        let problem = Problem::error(fields.place(), "this caller has no way to prove who it is");
+        let help = "give it one of `api_key` and `trust: loopback`";
+        fields.report().push(problem.with_help(help));
+    }
+    let tenants = fields.required("tenants");
+    fields.finish();
+    let credentials = keys?.into_iter().chain(trust).collect();
+    Some(Caller { credentials, tenants: tenants? })
+}
+
+fn api_key(node: &Node, report: &mut Report) -> Option<Spanned<Credential>> {
+    let mut fields = Fields::of(node, "an API key", report)?;
+    let credential = match fields.one_of(&["sha256", "file"])? {
+        ("sha256", node) => {
+            let what = "the SHA-256 of an API key: 64 hexadecimal digits, \
+                        as `smh-gateway hash-key` prints them";
+            let digest = |text: &str| KeyDigest::from_hex(text).ok_or("");
+            decode::parsed(node, what, fields.report(), digest).map(Credential::Digest)
+        }
+        (_, node) => {
+            path(node, fields.report()).map(|path| Credential::Key(Source::File(path.value)))
+        }
+    };
+    fields.finish();
+    credential.map(|value| Spanned { place: node.place, value })
+}
+
+fn shutdown(node: &Node, report: &mut Report) -> Option<Shutdown> {
+    let mut fields = Fields::of(node, "the shutdown", report)?;
+    let delay = fields.or_with("delay", DEFAULT_SHUTDOWN.delay, decode::duration_or_zero);
+    let drain = fields.or_with("drain", DEFAULT_SHUTDOWN.drain, decode::duration_or_zero);
+    fields.finish();
+    Some(Shutdown { delay: delay?, drain: drain? })
+}
+
+fn log(node: &Node, report: &mut Report) -> Option<DeleteLog> {
+    let mut fields = Fields::of(node, "the log", report)?;
+    let deletes = fields.or_with("deletes", DeleteLog::Stdout, |node, report| {
+        let words = [("stdout", DeleteLog::Stdout), ("off", DeleteLog::Off)];
+        decode::word(node, "a place for the delete log", report, &words)
+    });
+    fields.finish();
+    deletes
+}
+
+fn address(node: &Node, report: &mut Report) -> Option<Spanned<SocketAddr>> {
+    let what = "an address with a port, such as `127.0.0.1:8080` or `[::]:8080`";
+    let address = decode::parsed(node, what, report, |text| {
+        text.parse().map_err(|_| "names are not looked up here")
+    })?;
+    Some(Spanned { place: node.place, value: address })
+}
+
+fn path(node: &Node, report: &mut Report) -> Option<Spanned<PathBuf>> {
+    let path = decode::parsed(node, "a path", report, |text| {
+        if text.is_empty() || text.contains('\0') { Err("it is empty") } else { Ok(text.into()) }
+    })?;
+    Some(Spanned { place: node.place, value: path })
+}
+
+fn environment(node: &Node, report: &mut Report) -> Option<Source> {
+    decode::parsed(node, "the name of an environment variable", report, |text| {
+        let begins = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if begins && rest {
+            Ok(Source::Environment(text.to_owned()))
+        } else {
+            Err(NameError::Character('-', "letters, digits and _"))
+        }
+    })
+}
+
+/// A whole number from 1.
+fn bounded(node: &Node, report: &mut Report, most: usize) -> Option<usize> {
+    let number = <usize as decode::Decode>::decode(node, report)?;
+    if (1..=most).contains(&number) {
+        return Some(number);
+    }
+    let message = match number {
+        0 => "it must be at least 1".to_owned(),
+        _ => format!("it must be at most {most}"),
+    };
+    report.error(node.place, message);
+    None
+}
+
+const DEFAULT_ADMIN: Admin = Admin::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901));
+
+/// Kubernetes takes a second or two to tell everyone that a pod is leaving, and gives it 30 s.
+const DEFAULT_SHUTDOWN: Shutdown =
+    Shutdown { delay: Duration::from_secs(2), drain: Duration::from_secs(25) };
+
+/// More threads than any machine serves with.
+const MAX_WORKERS: usize = 256;

@@ -1,0 +1,338 @@
+//! From the two files to one [`Snapshot`]: what names refer to, and what must hold between them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::authenticate::Credential;
+use crate::config::gateway_file::GatewayFile;
+use crate::config::policy_file::{self, Effect, Glob, PolicyFile};
+use crate::config::report::{Problem, Report};
+use crate::config::snapshot::{ConfiguredCaller, ConfiguredLibrary, Snapshot};
+use crate::config::source::{Place, Spanned};
+use crate::directory::{Caller, Library, Tenant};
+use crate::ids::{CallerName, LibraryId, TenantName};
+use crate::limits::LimitRule;
+use crate::origin::{Origin, Scheme};
+use crate::policy::{NameGlob, Policy, Rule, Selector};
+use crate::secret::Source;
+use crate::upstream::{Settings, tls};
+
+/// What was read, and from where.
+pub(super) struct Files {
+    pub(super) gateway: GatewayFile,
+    pub(super) policy: PolicyFile,
+    pub(super) file: PathBuf,
+    pub(super) policy_file: Option<PathBuf>,
+    pub(super) sha256: String,
+}
+
+/// Every problem is reported; a snapshot is made only where there is none.
+pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
+    let Files { gateway, policy, file, policy_file, sha256 } = files;
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let names = Names {
+        libraries: gateway.libraries.iter().map(|(name, _)| name.value.as_str()).collect(),
+        tenants: gateway.tenants.iter().map(|(name, _)| name.value.as_str()).collect(),
+        callers: gateway.callers.iter().map(|(name, _)| name.value.as_str()).collect(),
+    };
+    check_listeners(&gateway, report);
+    let (policy, limits) = link_policy(policy, &names, report);
+    let libraries = link_libraries(&gateway, &folder, report);
+    let tenants = link_tenants(&gateway, &libraries, &names, report);
+    let callers = link_callers(&gateway, &folder, &names, report);
+    let upstream = link_upstream(&gateway, &folder, report);
+    if report.has_errors() {
+        return None;
+    }
+    Some(Snapshot {
+        listeners: gateway.listeners.iter().map(|listener| listener.address.value).collect(),
+        admin: gateway.admin,
+        libraries: libraries.into_values().collect(),
+        tenants,
+        callers,
+        policy,
+        limits,
+        upstream: upstream?,
+        max_in_flight: gateway.upstream.max_in_flight,
+        workers: gateway.workers.unwrap_or_else(cores),
+        shutdown: gateway.shutdown,
+        log: gateway.log,
+        file,
+        policy_file,
+        sha256,
+    })
+}
+
+/// What can be referred to by name.
+struct Names<'f> {
+    libraries: Vec<&'f str>,
+    tenants: Vec<&'f str>,
+    callers: Vec<&'f str>,
+}
+
+/// The processors that this process may use; the CPU limit of a container counts.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// A credential, or the loopback that stands for one, must not be had by listening in.
+fn check_listeners(gateway: &GatewayFile, report: &mut Report) {
+    let mut seen: HashMap<SocketAddr, Place> = HashMap::new();
+    for listener in &gateway.listeners {
+        let Spanned { place, value: address } = listener.address;
+        if address.port() != 0 && seen.insert(address, place).is_some() {
+            report.error(place, "this address is listened on already");
+        }
+        if !address.ip().to_canonical().is_loopback() && !listener.plaintext {
+            let problem = Problem::error(
+                place,
+                "a plain-text listener on an address that is not loopback shows every credential \
+                 to the network",
+            );
+            let help = "say `plaintext: true` if something else protects it";
+            report.push(problem.with_help(help));
+        }
+    }
+    let far = gateway.listeners.iter().find(|l| !l.address.value.ip().to_canonical().is_loopback());
+    let trusted = credentials(gateway).filter(|(_, c)| c.value == Credential::Loopback);
+    let trusted: Vec<_> = trusted.map(|(name, credential)| (name, credential.place)).collect();
+    if let (Some(far), Some((_, place))) = (far, trusted.first()) {
+        let address = far.address.value;
+        let problem = Problem::error(
+            *place,
+            format!("`trust: loopback` is for a sidecar, but there is a listener on {address}"),
+        );
+        report.push(problem.with_help("give the caller an `api_key`, or listen on 127.0.0.1"));
+    }
+    if let [(first, _), (second, place), ..] = trusted.as_slice() {
+        let message =
+            format!("`{first}` and `{second}` are both `trust: loopback`: they look alike");
+        report.push(Problem::error(*place, message).with_help("keep one of them"));
+    }
+}
+
+fn credentials(gateway: &GatewayFile) -> impl Iterator<Item = (&CallerName, &Spanned<Credential>)> {
+    gateway.callers.iter().flat_map(|(name, caller)| {
+        caller.iter().flat_map(|c| &c.credentials).map(|credential| (&name.value, credential))
+    })
+}
+
+fn link_libraries(
+    gateway: &GatewayFile,
+    folder: &Path,
+    report: &mut Report,
+) -> HashMap<LibraryId, ConfiguredLibrary> {
+    let mut linked = HashMap::new();
+    for (id, library) in &gateway.libraries {
+        let Some(library) = library else { continue };
+        let url = library.url.as_ref().or(gateway.upstream.url.as_ref());
+        let Some(origin) = origin(url, id, report) else { continue };
+        let shared = Library::new(id.value.clone(), origin, library.recycle_bin);
+        let token = below(folder, &library.token);
+        linked.insert(id.value.clone(), ConfiguredLibrary { library: Arc::new(shared), token });
+    }
+    linked
+}
+
+/// The URL of a library, with its id put in where the configuration says so.
+fn origin(
+    url: Option<&Spanned<String>>,
+    id: &Spanned<LibraryId>,
+    report: &mut Report,
+) -> Option<Origin> {
+    let (place, template) =
+        url.map_or((id.place, DEFAULT_URL), |url| (url.place, url.value.as_str()));
+    let text = template.replace("{library_id}", id.value.as_str());
+    let origin = match Origin::try_from(text.as_str()) {
+        Ok(origin) => origin,
+        Err(error) => {
+            report.error(place, format!("this is not the address of an SMH library: {error}"));
+            return None;
+        }
+    };
+    let loopback = origin.host() == "localhost"
+        || origin.host().parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if origin.scheme() == Scheme::Http && !loopback {
+        let message = "over plain http the token could be read on its way";
+        report.push(Problem::error(place, message).with_help("use https; http is for loopback"));
+        return None;
+    }
+    Some(origin)
+}
+
+fn link_tenants(
+    gateway: &GatewayFile,
+    libraries: &HashMap<LibraryId, ConfiguredLibrary>,
+    names: &Names<'_>,
+    report: &mut Report,
+) -> Vec<Arc<Tenant>> {
+    let mut linked = Vec::new();
+    for (name, tenant) in &gateway.tenants {
+        let Some(tenant) = tenant else { continue };
+        let Spanned { place, value: library } = &tenant.library;
+        if !names.libraries.contains(&library.as_str()) {
+            report.unknown_name(*place, "library", library, names.libraries.iter().copied());
+        } else if let Some(configured) = libraries.get(library.as_str()) {
+            linked.push(Arc::new(Tenant::new(
+                name.value.clone(),
+                Arc::clone(&configured.library),
+                tenant.space.clone(),
+                tenant.user_id.clone(),
+            )));
+        }
+    }
+    linked
+}
+
+fn link_callers(
+    gateway: &GatewayFile,
+    folder: &Path,
+    names: &Names<'_>,
+    report: &mut Report,
+) -> Vec<ConfiguredCaller> {
+    check_keys_differ(gateway, report);
+    let mut linked = Vec::new();
+    for (name, caller) in &gateway.callers {
+        let Some(caller) = caller else { continue };
+        let mut granted = Vec::new();
+        for Spanned { place, value } in &caller.tenants {
+            match TenantName::try_from(value.as_str()) {
+                Ok(tenant) if names.tenants.contains(&value.as_str()) => granted.push(tenant),
+                _ => report.unknown_name(*place, "tenant", value, names.tenants.iter().copied()),
+            }
+        }
+        let credentials = caller.credentials.iter().map(|credential| match &credential.value {
+            Credential::Key(source) => Credential::Key(below(folder, source)),
+            way @ (Credential::Digest(_) | Credential::Loopback) => way.clone(),
+        });
+        linked.push(ConfiguredCaller {
+            credentials: credentials.collect(),
+            caller: Arc::new(Caller::new(name.value.clone(), granted)),
+        });
+    }
+    linked
+}
+
+/// One key for two callers: nobody could say who called.
+fn check_keys_differ(gateway: &GatewayFile, report: &mut Report) {
+    let mut held: Vec<(&Credential, &CallerName)> = Vec::new();
+    for (name, credential) in credentials(gateway) {
+        if credential.value == Credential::Loopback {
+            continue;
+        }
+        match held.iter().find(|(other, _)| **other == credential.value) {
+            Some((_, other)) if *other == name => {
+                report.error(credential.place, "this key is given twice");
+            }
+            Some((_, other)) => {
+                let message = format!("`{other}` has the same key: who calls could not be told");
+                report.error(credential.place, message);
+            }
+            None => held.push((&credential.value, name)),
+        }
+    }
+}
+
+fn link_upstream(gateway: &GatewayFile, folder: &Path, report: &mut Report) -> Option<Settings> {
+    let upstream = &gateway.upstream;
+    let ca_file = upstream.ca_file.as_ref();
+    let path = ca_file.map(|ca_file| folder.join(&ca_file.value));
+    // Without a file of the operator's there is hardly anything to go wrong, and no place for it.
+    let first = gateway.listeners.first().map(|listener| listener.address.place);
+    let tls = match tls::client_config(path.as_deref()) {
+        Ok(tls) => tls,
+        Err(error) => {
+            let place = ca_file.map(|ca_file| ca_file.place).or(first)?;
+            report.error(place, error.to_string());
+            return None;
+        }
+    };
+    Some(Settings {
+        connect_timeout: upstream.connect_timeout,
+        timeout: upstream.timeout,
+        token_in: upstream.token_in,
+        tls,
+    })
+}
+
+fn link_policy(
+    file: PolicyFile,
+    names: &Names<'_>,
+    report: &mut Report,
+) -> (Policy, Vec<LimitRule>) {
+    check_names_differ("rule", file.rules.iter().map(|rule| (&rule.name, rule.name.place)), report);
+    check_names_differ("limit", file.limits.iter().map(|l| (&l.name, l.name.place)), report);
+    let mut policy = Policy { permanent_deletes: file.permanent_deletes, ..Policy::default() };
+    for policy_file::Rule { name, effect, matches, except } in file.rules {
+        let rule = Rule {
+            name: name.value,
+            matches: selector(matches, names, report),
+            except: except.map(|except| selector(except, names, report)),
+        };
+        match effect {
+            Effect::Deny => policy.deny.push(rule),
+            Effect::AllowPermanent => policy.allow_permanent.push(rule),
+        }
+    }
+    let limits = file.limits.into_iter().map(|limit| LimitRule {
+        name: limit.name.value,
+        per: limit.per,
+        matches: selector(limit.matches, names, report),
+        rate: limit.rate,
+        burst: limit.burst,
+    });
+    (policy, limits.collect())
+}
+
+/// Names that are no globs must be names of something: a misspelt one would never match.
+fn selector(file: policy_file::Selector, names: &Names<'_>, report: &mut Report) -> Selector {
+    let mut known = |globs: Option<Vec<Glob>>, kind: &str, known: Option<&[&str]>| {
+        globs.map(|globs| {
+            let check = |Spanned { place, value: (text, glob) }: Glob| -> NameGlob {
+                if let Some(known) = known
+                    && !text.contains('*')
+                    && !known.contains(&text.as_str())
+                {
+                    report.unknown_name(place, kind, &text, known.iter().copied());
+                }
+                glob
+            };
+            globs.into_iter().map(check).collect()
+        })
+    };
+    Selector {
+        callers: known(file.callers, "caller", Some(&names.callers)),
+        tenants: known(file.tenants, "tenant", Some(&names.tenants)),
+        user_ids: known(file.user_ids, "user", None),
+        paths: file.paths,
+    }
+}
+
+fn check_names_differ<'f, T: Eq + std::hash::Hash + 'f>(
+    kind: &str,
+    names: impl Iterator<Item = (&'f Spanned<T>, Place)>,
+    report: &mut Report,
+) {
+    let mut seen = HashMap::new();
+    for (name, place) in names {
+        if let Some(first) = seen.insert(&name.value, place) {
+            let message = format!("another {kind} has this name, on line {}", first.line);
+            let help = "answers and logs name it: give it a name of its own";
+            report.push(Problem::error(place, message).with_help(help));
+        }
+    }
+}
+
+/// Paths in a file are relative to the folder that it is in.
+fn below(folder: &Path, source: &Source) -> Source {
+    match source {
+        Source::File(path) => Source::File(folder.join(path)),
+        Source::Environment(name) => Source::Environment(name.clone()),
+    }
+}
+
+/// Every library has a host of its own (smh-api.md, section 1).
+const DEFAULT_URL: &str = "https://{library_id}.api.tencentsmh.cn";

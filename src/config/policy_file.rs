@@ -1,0 +1,260 @@
+//! policy.yaml as written: shape only. What the names in it refer to is [`super::link`]'s concern.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::config::decode::{self, Fields};
+use crate::config::report::{Problem, Report};
+use crate::config::source::Spanned;
+use crate::config::yaml::{Node, Value};
+use crate::ids::{LimitName, RuleName};
+use crate::limits::{Per, Rate};
+use crate::policy::{NameGlob, PathGlob, PermanentDeletes};
+
+#[derive(Default)]
+pub(super) struct PolicyFile {
+    pub(super) permanent_deletes: PermanentDeletes,
+    pub(super) rules: Vec<Rule>,
+    pub(super) limits: Vec<Limit>,
+}
+
+pub(super) struct Rule {
+    pub(super) name: Spanned<RuleName>,
+    pub(super) effect: Effect,
+    pub(super) matches: Selector,
+    pub(super) except: Option<Selector>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Deny,
+    AllowPermanent,
+}
+
+/// A glob, and the text it was made of, to look up the name that it may be.
+pub(super) type Glob = Spanned<(String, NameGlob)>;
+
+#[derive(Default)]
+pub(super) struct Selector {
+    pub(super) callers: Option<Vec<Glob>>,
+    pub(super) tenants: Option<Vec<Glob>>,
+    pub(super) paths: Option<Vec<PathGlob>>,
+    pub(super) user_ids: Option<Vec<Glob>>,
+}
+
+pub(super) struct Limit {
+    pub(super) name: Spanned<LimitName>,
+    pub(super) per: Per,
+    pub(super) matches: Selector,
+    pub(super) rate: Rate,
+    pub(super) burst: NonZeroU32,
+}
+
+pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
+    if let Value::Null = root.value {
+        // A policy of comments alone is the default policy.
+        return Some(PolicyFile::default());
+    }
+    let mut fields = Fields::of(root, "policy.yaml", report)?;
+    let dry_run = fields.or("dry_run", false);
+    if dry_run == Some(true) {
+        fields.not_yet_supported("dry_run");
+    }
+    let freezes = fields.or_with("freeze", 0, |node, report| {
+        decode::list(node, report, |_, _| Some(())).map(|freezes| freezes.len())
+    });
+    if freezes.is_some_and(|freezes| freezes > 0) {
+        fields.not_yet_supported("freeze");
+    }
+    fields.not_yet_supported("irreversible_deletes");
+    let permanent = fields.or_with("permanent_deletes", PermanentDeletes::Deny, |node, report| {
+        let words = [("deny", PermanentDeletes::Deny), ("by_rule", PermanentDeletes::ByRule)];
+        decode::word(node, "a setting for permanent deletes", report, &words)
+    });
+    let rules =
+        fields.or_with("rules", Vec::new(), |node, report| decode::list(node, report, rule));
+    let limits =
+        fields.or_with("rate_limits", Vec::new(), |node, report| decode::list(node, report, limit));
+    fields.finish();
+    Some(PolicyFile { permanent_deletes: permanent?, rules: rules?, limits: limits? })
+}
+
+fn rule(node: &Node, report: &mut Report) -> Option<Rule> {
+    let mut fields = Fields::of(node, "a rule", report)?;
+    let name = fields.required_with("name", rule_name);
+    for later in ["until", "ticket"] {
+        fields.not_yet_supported(later);
+    }
+    let mode = enforced(&mut fields);
+    let chosen = fields.one_of(&["deny", "allow_permanent"]);
+    let effect = chosen.and_then(|(key, node)| {
+        let effect = if key == "deny" { Effect::Deny } else { Effect::AllowPermanent };
+        rule_selector(node, fields.report()).map(|selectors| (effect, selectors))
+    });
+    fields.finish();
+    mode?;
+    let (effect, (matches, except)) = effect?;
+    Some(Rule { name: name?, effect, matches, except })
+}
+
+fn rule_name(node: &Node, report: &mut Report) -> Option<Spanned<RuleName>> {
+    let name = decode::parsed(node, "the name of a rule", report, |text| RuleName::try_from(text))?;
+    Some(Spanned { place: node.place, value: name })
+}
+
+/// `mode: enforce`, which is also the default.
+fn enforced(fields: &mut Fields<'_, '_>) -> Option<()> {
+    let enforce = fields.or_with("mode", true, |node, report| {
+        decode::word(node, "a mode", report, &[("enforce", true), ("shadow", false)])
+    })?;
+    if !enforce {
+        let place = fields.get("mode").map(|node| node.place)?;
+        fields.report().error(place, "`mode: shadow` is not yet supported");
+        return None;
+    }
+    Some(())
+}
+
+fn rule_selector(node: &Node, report: &mut Report) -> Option<(Selector, Option<Selector>)> {
+    let mut fields = Fields::of(node, "the conditions of a rule", report)?;
+    let matches = selector(&mut fields);
+    let mut broken = false;
+    let except = fields.optional_with("except", |node, report| {
+        let except = exception(node, report);
+        broken = except.is_none();
+        except
+    });
+    fields.finish();
+    if broken {
+        return None;
+    }
+    Some((matches?, except))
+}
+
+fn exception(node: &Node, report: &mut Report) -> Option<Selector> {
+    let mut fields = Fields::of(node, "an exception", report)?;
+    let except = selector(&mut fields);
+    if let Value::Map(entries) = &node.value
+        && entries.is_empty()
+    {
+        let problem = Problem::error(node.place, "an empty exception excepts everything");
+        fields.report().push(problem.with_help("leave `except` out, or say what it is about"));
+    }
+    fields.finish();
+    except
+}
+
+/// The four conditions, of which any may be left out.
+fn selector(fields: &mut Fields<'_, '_>) -> Option<Selector> {
+    // Asked for first, all of them: one run shows all mistakes.
+    let callers = conditions(fields, "callers", name_glob);
+    let tenants = conditions(fields, "tenants", name_glob);
+    let paths = conditions(fields, "paths", path_glob);
+    let user_ids = conditions(fields, "user_ids", name_glob);
+    Some(Selector { callers: callers?, tenants: tenants?, paths: paths?, user_ids: user_ids? })
+}
+
+/// `None` after a problem; `Some(None)` where the condition is left out.
+#[expect(clippy::option_option, reason = "one is about the text, the other about its meaning")]
+fn conditions<T>(
+    fields: &mut Fields<'_, '_>,
+    key: &'static str,
+    glob: impl Fn(&Node, &mut Report) -> Option<T>,
+) -> Option<Option<Vec<T>>> {
+    fields.or_with(key, None, |node, report| {
+        let globs = decode::list(node, report, glob)?;
+        if globs.is_empty() {
+            let problem = Problem::error(node.place, format!("an empty `{key}` matches nothing"));
+            report.push(problem.with_help("leave it out to match everything, or name some"));
+            return None;
+        }
+        Some(Some(globs))
+    })
+}
+
+fn name_glob(node: &Node, report: &mut Report) -> Option<Glob> {
+    let glob = decode::parsed(node, "a name or a glob", report, |text| {
+        NameGlob::try_from(text).map(|glob| (text.to_owned(), glob))
+    })?;
+    Some(Spanned { place: node.place, value: glob })
+}
+
+fn path_glob(node: &Node, report: &mut Report) -> Option<PathGlob> {
+    decode::parsed(node, "a glob for paths", report, |text| PathGlob::try_from(text))
+}
+
+fn limit(node: &Node, report: &mut Report) -> Option<Limit> {
+    let mut fields = Fields::of(node, "a rate limit", report)?;
+    let name = fields.required_with("name", |node, report| {
+        let name =
+            decode::parsed(node, "the name of a limit", report, |text| LimitName::try_from(text))?;
+        Some(Spanned { place: node.place, value: name })
+    });
+    fields.not_yet_supported("warn_at");
+    let mode = enforced(&mut fields);
+    let per = fields.or_with("per", Per::default(), per);
+    let rate = fields.required_with("limit", rate);
+    let burst = fields.or_with("burst", None, |node, report| positive(node, report).map(Some));
+    let matches = selector(&mut fields);
+    fields.finish();
+    mode?;
+    let rate = rate?;
+    let burst = burst?.unwrap_or(rate.count());
+    Some(Limit { name: name?, per: per?, matches: matches?, rate, burst })
+}
+
+fn per(node: &Node, report: &mut Report) -> Option<Per> {
+    #[derive(Clone, Copy)]
+    enum Dimension {
+        Caller,
+        Tenant,
+        Library,
+        UserId,
+    }
+    let dimensions = decode::list(node, report, |node, report| {
+        let words = [
+            ("caller", Dimension::Caller),
+            ("tenant", Dimension::Tenant),
+            ("library", Dimension::Library),
+            ("user_id", Dimension::UserId),
+        ];
+        decode::word(node, "something to count by", report, &words)
+    })?;
+    let mut per = Per::default();
+    for dimension in dimensions {
+        *match dimension {
+            Dimension::Caller => &mut per.caller,
+            Dimension::Tenant => &mut per.tenant,
+            Dimension::Library => &mut per.library,
+            Dimension::UserId => &mut per.user_id,
+        } = true;
+    }
+    Some(per)
+}
+
+/// `100/s`, `50000/day`.
+fn rate(node: &Node, report: &mut Report) -> Option<Rate> {
+    decode::parsed(node, "a rate such as `100/s` or `50000/day`", report, |text| {
+        let (count, unit) = text.split_once('/').ok_or("it has no `/` with a unit behind it")?;
+        let seconds = match unit {
+            "s" => 1,
+            "min" => 60,
+            "h" => 60 * 60,
+            "day" => 24 * 60 * 60,
+            _ => return Err("the units are `s`, `min`, `h` and `day`"),
+        };
+        let digits = count.bytes().all(|byte| byte.is_ascii_digit());
+        let count = count.parse().ok().filter(|_| digits).and_then(NonZeroU32::new);
+        let count = count.ok_or("the count is a whole number from 1 to 4294967295")?;
+        Rate::new(count, Duration::from_secs(seconds)).ok_or("no more than one a nanosecond")
+    })
+}
+
+fn positive(node: &Node, report: &mut Report) -> Option<NonZeroU32> {
+    let number = <u32 as decode::Decode>::decode(node, report)?;
+    let positive = NonZeroU32::new(number);
+    if positive.is_none() {
+        report.error(node.place, "it must be at least 1");
+    }
+    positive
+}

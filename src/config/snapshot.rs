@@ -1,0 +1,171 @@
+//! The whole configuration, checked and compiled. Immutable, and without any state.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::authenticate::Credential;
+use crate::config::gateway_file::{Admin, DeleteLog, Shutdown};
+use crate::directory::{Caller, Library, Tenant, UserIdRule};
+use crate::ids::LibraryId;
+use crate::limits::LimitRule;
+use crate::policy::{PermanentDeletes, Policy};
+use crate::secret::{REDACTED, Source};
+use crate::upstream::Settings;
+
+/// What both files say, after every check.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Where callers are listened for.
+    pub listeners: Vec<SocketAddr>,
+    /// Where operators are.
+    pub admin: Admin,
+    /// The libraries.
+    pub libraries: Vec<ConfiguredLibrary>,
+    /// The tenants.
+    pub tenants: Vec<Arc<Tenant>>,
+    /// The callers.
+    pub callers: Vec<ConfiguredCaller>,
+    /// What is allowed.
+    pub policy: Policy,
+    /// How much of it.
+    pub limits: Vec<LimitRule>,
+    /// How SMH is reached.
+    pub upstream: Settings,
+    /// Most deletes at once.
+    pub max_in_flight: usize,
+    /// Threads that serve.
+    pub workers: NonZeroUsize,
+    /// How to leave.
+    pub shutdown: Shutdown,
+    /// Where the delete log goes.
+    pub log: DeleteLog,
+    /// The file that was read.
+    pub file: PathBuf,
+    /// The policy file that it names, if it does.
+    pub policy_file: Option<PathBuf>,
+    /// Of the bytes of both files, one after the other, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A library and where its token comes from.
+#[derive(Debug)]
+pub struct ConfiguredLibrary {
+    /// The library.
+    pub library: Arc<Library>,
+    /// Where its token comes from.
+    pub token: Source,
+}
+
+/// A caller and how it proves who it is.
+#[derive(Debug)]
+pub struct ConfiguredCaller {
+    /// The caller.
+    pub caller: Arc<Caller>,
+    /// Any of these is enough.
+    pub credentials: Vec<Credential>,
+}
+
+impl Snapshot {
+    /// Where each library's token comes from.
+    pub fn token_sources(&self) -> impl Iterator<Item = (LibraryId, Source)> {
+        self.libraries.iter().map(|one| (one.library.id.clone(), one.token.clone()))
+    }
+
+    /// Every way in which a caller proves who it is.
+    pub fn credentials(&self) -> impl Iterator<Item = (Arc<Caller>, Credential)> {
+        self.callers.iter().flat_map(|one| {
+            one.credentials.iter().map(|way| (Arc::clone(&one.caller), way.clone()))
+        })
+    }
+
+    /// Everything, for people: references to secrets as they stand, secrets as `[redacted]`.
+    #[must_use]
+    pub fn redacted(&self) -> Value {
+        let libraries = self.libraries.iter().map(|ConfiguredLibrary { library, token }| {
+            let value = json!({
+                "url": library.origin.to_string(),
+                "recycle_bin": library.recycle_bin.as_str(),
+                "token": reference(token),
+            });
+            (library.id.to_string(), value)
+        });
+        let tenants = self.tenants.iter().map(|tenant| {
+            let value = json!({
+                "library": tenant.library.id.as_str(),
+                "space": tenant.space.as_str(),
+                "user_id": user_id(&tenant.user_id),
+            });
+            (tenant.name.to_string(), value)
+        });
+        let callers = self.callers.iter().map(|ConfiguredCaller { caller, credentials }| {
+            let tenants: Vec<_> = caller.tenants().iter().map(ToString::to_string).collect();
+            let ways: Vec<_> = credentials.iter().map(way).collect();
+            (caller.name.to_string(), json!({ "credentials": ways, "tenants": tenants }))
+        });
+        json!({
+            "listeners": self.listeners,
+            "admin": match self.admin { Admin::At(address) => Some(address), Admin::Off => None },
+            "upstream": {
+                "connect_timeout": format!("{:?}", self.upstream.connect_timeout),
+                "timeout": format!("{:?}", self.upstream.timeout),
+                "max_in_flight": self.max_in_flight,
+            },
+            "libraries": object(libraries),
+            "tenants": object(tenants),
+            "callers": object(callers),
+            "workers": self.workers,
+            "shutdown": {
+                "delay": format!("{:?}", self.shutdown.delay),
+                "drain": format!("{:?}", self.shutdown.drain),
+            },
+            "policy": self.policy_summary(),
+            "sha256": self.sha256,
+        })
+    }
+
+    fn policy_summary(&self) -> Value {
+        let names = |rules: &[crate::policy::Rule]| {
+            rules.iter().map(|rule| rule.name.to_string()).collect::<Vec<_>>()
+        };
+        json!({
+            "permanent_deletes": match self.policy.permanent_deletes {
+                PermanentDeletes::Deny => "deny",
+                PermanentDeletes::ByRule => "by_rule",
+            },
+            "deny": names(&self.policy.deny),
+            "allow_permanent": names(&self.policy.allow_permanent),
+            "rate_limits": self.limits.iter().map(|l| l.name.to_string()).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn object(entries: impl Iterator<Item = (String, Value)>) -> Value {
+    Value::Object(entries.collect())
+}
+
+fn reference(source: &Source) -> Value {
+    match source {
+        Source::Environment(name) => json!({ "env": name }),
+        Source::File(path) => json!({ "file": path.display().to_string() }),
+    }
+}
+
+fn way(credential: &Credential) -> Value {
+    match credential {
+        Credential::Digest(_) => json!({ "api_key": { "sha256": REDACTED } }),
+        Credential::Key(source) => json!({ "api_key": reference(source) }),
+        Credential::Loopback => json!({ "trust": "loopback" }),
+    }
+}
+
+fn user_id(rule: &UserIdRule) -> Value {
+    match rule {
+        UserIdRule::Forward => json!("forward"),
+        UserIdRule::Forbid => json!("forbid"),
+        UserIdRule::Fixed(user) => json!({ "fixed": user.as_str() }),
+    }
+}
