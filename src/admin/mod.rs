@@ -1,0 +1,168 @@
+//! The admin listener: is it alive, is it ready, what is it doing, what is in force.
+//!
+//! Plain HTTP on an address of its own, for the pod network or loopback. Nothing here deletes
+//! anything, shows a secret, or calls SMH.
+
+mod exposition;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::gateway::{Gateway, Phase};
+
+/// Serves the admin listener until it is dropped.
+pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let gateway = Arc::clone(&gateway);
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "ends with its runtime; owes nothing"
+                )]
+                tokio::spawn(async move {
+                    connection(stream, gateway).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the admin listener cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, gateway: Arc<Gateway>) {
+    let service = service_fn(move |request: Request<_>| {
+        let response = answer(&request, &gateway).map(Full::new);
+        async { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    // What goes wrong here concerns the one who asked.
+    let _ = tokio::time::timeout(CONNECTION_DEADLINE, served).await;
+}
+
+fn answer<B>(request: &Request<B>, gateway: &Gateway) -> Response<Bytes> {
+    let path = request.uri().path();
+    let known = ["/", "/livez", "/readyz", "/metrics", "/api/status", "/api/config"];
+    if !known.contains(&path) {
+        return text(StatusCode::NOT_FOUND, "no such page; see /\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match path {
+        "/livez" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => readiness(gateway),
+        "/metrics" => metrics(gateway, request.headers()),
+        "/api/status" => json(StatusCode::OK, &status(gateway)),
+        "/api/config" => json(StatusCode::OK, &gateway.snapshot().redacted()),
+        _ => text(StatusCode::OK, INDEX),
+    }
+}
+
+/// 200 once deletes can be carried out, and until the gateway wants to leave. SMH is never asked:
+/// an outage there must not take every gateway out of service at once.
+fn readiness(gateway: &Gateway) -> Response<Bytes> {
+    let (phase, pending) = (*gateway.phase().borrow(), gateway.pending());
+    let ready = phase == Phase::Serving && pending.is_empty();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(code, &json!({ "ready": ready, "phase": phase.as_str(), "pending": pending }))
+}
+
+fn status(gateway: &Gateway) -> Value {
+    let (phase, pending) = (*gateway.phase().borrow(), gateway.pending());
+    let snapshot = gateway.snapshot();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "phase": phase.as_str(),
+        "ready": phase == Phase::Serving && pending.is_empty(),
+        "pending": pending,
+        "uptime_seconds": since(gateway.started()).as_secs(),
+        "in_flight": gateway.in_flight().count(),
+        "connections": gateway.connections().count(),
+        "config": {
+            "file": snapshot.file.display().to_string(),
+            "policy_file": snapshot.policy_file.as_ref().map(|file| file.display().to_string()),
+            "sha256": snapshot.sha256,
+            "seconds_in_force": since(gateway.started()).as_secs(),
+        },
+    })
+}
+
+fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
+    let counts = (gateway.in_flight().count(), gateway.connections().count());
+    let Ok(open_metrics) = gateway.metrics().encode(counts.0, counts.1) else {
+        return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");
+    };
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("application/openmetrics-text") {
+        body(StatusCode::OK, exposition::OPEN_METRICS, open_metrics.into())
+    } else {
+        body(StatusCode::OK, exposition::PROMETHEUS, exposition::prometheus(&open_metrics).into())
+    }
+}
+
+fn since(time: SystemTime) -> Duration {
+    // A clock that was set back shows no time rather than an error.
+    SystemTime::now().duration_since(time).unwrap_or_default()
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Bytes> {
+    body(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+fn json(status: StatusCode, value: &Value) -> Response<Bytes> {
+    body(status, "application/json", format!("{value:#}\n").into())
+}
+
+fn body(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+const INDEX: &str = "\
+smh-gateway, admin listener
+
+GET /livez        200 while the process runs
+GET /readyz       200 while deletes can be carried out, else 503 with what is pending
+GET /metrics      OpenMetrics or Prometheus text, by Accept
+GET /api/status   what it is doing
+GET /api/config   the configuration in force, secrets redacted
+";
+
+/// Probes, a scraper and a person or two.
+const MAX_CONNECTIONS: usize = 64;
+
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A scraper that keeps its connection makes a new one every ten minutes.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(600);
+
+const MAX_BUFFER_BYTES: usize = 16 * 1024;
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

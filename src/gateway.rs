@@ -1,0 +1,195 @@
+//! A running gateway: what is in force, what outlives a reload, and in which phase it is.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::authenticate::{Authenticator, Keyring};
+use crate::config::Snapshot;
+use crate::directory::Tenants;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::secret::SourceError;
+use crate::tally::Tally;
+use crate::token::Tokens;
+use crate::upstream::Settings;
+
+/// What a delete is decided by: one version, seen from its start to its end.
+#[derive(Clone)]
+pub struct InForce {
+    /// The tenants by name.
+    pub tenants: Arc<Tenants>,
+    /// The callers by credential.
+    pub authenticator: Arc<Authenticator>,
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// The limits, with what is used of them.
+    pub limits: Arc<Limits>,
+    /// The tokens, with what is known of them.
+    pub tokens: Arc<Tokens>,
+    /// How SMH is reached.
+    pub upstream: Settings,
+    /// Most deletes at once.
+    pub max_in_flight: usize,
+}
+
+/// Where a gateway is between its start and its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Accepts and serves.
+    Serving,
+    /// Still accepts, but asks not to be sent more: readiness says 503.
+    Leaving,
+    /// Accepts no more, and finishes what is in flight.
+    Draining,
+    /// Nothing is finished any more.
+    Over,
+}
+
+impl Phase {
+    /// The word for it in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Leaving => "leaving",
+            Self::Draining => "draining",
+            Self::Over => "over",
+        }
+    }
+}
+
+/// Shared by all workers and the admin listener.
+pub struct Gateway {
+    in_force: ArcSwap<InForce>,
+    keyring: Mutex<Keyring>,
+    snapshot: Arc<Snapshot>,
+    metrics: Metrics,
+    in_flight: Tally,
+    connections: Tally,
+    phase: watch::Sender<Phase>,
+    started: SystemTime,
+}
+
+impl Gateway {
+    /// Reads the secrets that the snapshot refers to. One that cannot be read is logged, and
+    /// [`Gateway::pending`] until it can.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>) -> Arc<Self> {
+        let tokens = Tokens::read(snapshot.token_sources(), &mut |library, error| {
+            log_unreadable("token", library.as_str(), &error);
+        });
+        let keyring = Keyring::read(snapshot.credentials(), &mut |caller, error| {
+            log_unreadable("API key", caller.name.as_str(), &error);
+        });
+        let in_force = InForce {
+            tenants: Arc::new(snapshot.tenants.iter().cloned().collect()),
+            authenticator: Arc::new(keyring.authenticator()),
+            policy: Arc::new(snapshot.policy.clone()),
+            limits: Arc::new(Limits::new(snapshot.limits.clone())),
+            tokens: Arc::new(tokens),
+            upstream: snapshot.upstream.clone(),
+            max_in_flight: snapshot.max_in_flight,
+        };
+        Arc::new(Self {
+            in_force: ArcSwap::from_pointee(in_force),
+            keyring: Mutex::new(keyring),
+            snapshot,
+            metrics: Metrics::new(),
+            in_flight: Tally::default(),
+            connections: Tally::default(),
+            phase: watch::Sender::new(Phase::Serving),
+            started: SystemTime::now(),
+        })
+    }
+
+    /// What decides now.
+    #[must_use]
+    pub fn in_force(&self) -> Arc<InForce> {
+        Guard::into_inner(self.in_force.load())
+    }
+
+    /// The configuration as it was read.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Deletes being worked on.
+    #[must_use]
+    pub fn in_flight(&self) -> &Tally {
+        &self.in_flight
+    }
+
+    /// Connections of callers.
+    #[must_use]
+    pub fn connections(&self) -> &Tally {
+        &self.connections
+    }
+
+    /// When this process began to be a gateway.
+    #[must_use]
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// The phase, to be watched.
+    #[must_use]
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Goes on to a later phase; never back.
+    pub fn advance(&self, phase: Phase) {
+        self.phase.send_if_modified(|current| {
+            let later = phase > *current;
+            if later {
+                *current = phase;
+            }
+            later
+        });
+    }
+
+    /// What must still be had before deletes can be carried out, in words.
+    #[must_use]
+    pub fn pending(&self) -> Vec<String> {
+        let in_force = self.in_force.load();
+        let tokens = in_force.tokens.pending().into_iter();
+        let keyring = self.keyring.lock();
+        let keys = keyring.pending().map(|caller| format!("API key of caller {}", caller.name));
+        tokens.map(|library| format!("token of library {library}")).chain(keys).collect()
+    }
+
+    /// Reads the secrets again. Blocks on files, so not for a thread that serves.
+    pub fn refresh_secrets(&self) {
+        let in_force = self.in_force();
+        in_force.tokens.refresh(&mut |library, result| match result {
+            Ok(()) => tracing::info!(%library, "another token was read from its source"),
+            Err(error) => tracing::debug!(%library, %error, "the token cannot be read again"),
+        });
+        let mut keyring = self.keyring.lock();
+        let changed = keyring.refresh(&mut |caller, error| {
+            tracing::debug!(caller = %caller.name, %error, "an API key cannot be read again");
+        });
+        if changed {
+            let authenticator = Arc::new(keyring.authenticator());
+            self.in_force.store(Arc::new(InForce { authenticator, ..(*in_force).clone() }));
+            tracing::info!("another API key was read from its file");
+        }
+    }
+}
+
+fn log_unreadable(what: &'static str, of: &str, error: &SourceError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(what, of, %error, cause, "a secret cannot be read; it is looked for again");
+}

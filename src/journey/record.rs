@@ -1,0 +1,244 @@
+//! What is known of a delete so far, and the line it leaves in the log, whatever happens to it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Uri;
+use time::OffsetDateTime;
+
+use crate::authenticate::Peer;
+use crate::delete::{Delete, DeletePath, Mode, Route};
+use crate::directory::{Caller, Tenant};
+use crate::gateway::Gateway;
+use crate::ids::{LimitName, RequestId, RuleName, UserId};
+use crate::log::{JsonLine, Lines};
+use crate::policy::Permit;
+use crate::refusal::{Outcome, Refusal};
+use crate::upstream::{Answer, Failed};
+
+/// Written when it is dropped: a delete that is cut off leaves a line too.
+pub(super) struct Record {
+    gateway: Arc<Gateway>,
+    lines: Lines,
+    id: RequestId,
+    peer: Peer,
+    started: Instant,
+    caller: Option<Arc<Caller>>,
+    asked: Option<Asked>,
+    tenant: Option<Arc<Tenant>>,
+    smh: Option<Smh>,
+    cause: Option<String>,
+    attempts: u32,
+    ended: Option<Ended>,
+}
+
+struct Asked {
+    /// Holds the tenant as the caller wrote it. Nothing else of it is shown: it may have a query.
+    uri: Uri,
+    path: DeletePath,
+    mode: Mode,
+    user_id: Option<UserId>,
+}
+
+/// What SMH said of itself.
+struct Smh {
+    status: u16,
+    code: Option<String>,
+    request_id: Option<http::HeaderValue>,
+}
+
+enum Ended {
+    Relayed(u16),
+    Refused(Box<Refusal>),
+    DryRun(Option<Box<Refusal>>),
+}
+
+impl Record {
+    pub(super) fn start(gateway: &Arc<Gateway>, lines: &Lines, id: RequestId, peer: Peer) -> Self {
+        Self {
+            gateway: Arc::clone(gateway),
+            lines: lines.clone(),
+            id,
+            peer,
+            started: Instant::now(),
+            caller: None,
+            asked: None,
+            tenant: None,
+            smh: None,
+            cause: None,
+            attempts: 0,
+            ended: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    pub(super) fn called_by(&mut self, caller: &Arc<Caller>) {
+        self.caller = Some(Arc::clone(caller));
+    }
+
+    pub(super) fn asked(&mut self, uri: &Uri, delete: &Delete<'_>) {
+        self.asked = Some(Asked {
+            uri: uri.clone(),
+            path: delete.path.clone(),
+            mode: delete.mode,
+            user_id: delete.user_id.clone(),
+        });
+    }
+
+    pub(super) fn permitted(&mut self, permit: &Permit) {
+        self.tenant = Some(Arc::clone(permit.tenant()));
+        if let Some(asked) = &mut self.asked {
+            // The tenant may have a user of its own.
+            asked.user_id = permit.subject().user_id.cloned();
+        }
+    }
+
+    /// From here on SMH may act.
+    pub(super) fn attempt(&mut self) {
+        self.attempts += 1;
+    }
+
+    pub(super) fn heard(&mut self, answer: &Answer) {
+        let status = answer.head.status;
+        self.smh = Some(Smh {
+            status: status.as_u16(),
+            code: if status.is_success() { None } else { answer.code() },
+            request_id: answer.request_id().cloned(),
+        });
+    }
+
+    pub(super) fn failed(&mut self, failed: Failed) -> Refusal {
+        self.cause = Some(failed.cause);
+        Refusal::Upstream(failed.fault)
+    }
+
+    pub(super) fn relayed(&mut self, status: u16) {
+        self.ended = Some(Ended::Relayed(status));
+    }
+
+    pub(super) fn refused(&mut self, refusal: Refusal) {
+        self.ended = Some(Ended::Refused(Box::new(refusal)));
+    }
+
+    pub(super) fn only_asked(&mut self, refusal: Option<Refusal>) {
+        self.ended = Some(Ended::DryRun(refusal.map(Box::new)));
+    }
+
+    fn write(&self, took: Duration, buffer: &mut Vec<u8>) {
+        let mut line = JsonLine::new(buffer);
+        timestamp(&mut line);
+        line.text("event", "delete").text("request_id", self.id.as_str());
+        let mut peer = [0; 64];
+        line.text("peer", show(&mut peer, self.peer));
+        line.text_if("caller", self.caller.as_ref().map(|caller| caller.name.as_str()));
+        if let Some(Asked { uri, path, mode, user_id }) = &self.asked {
+            line.text_if("tenant", Route::of(uri).ok().map(|route| route.tenant()))
+                .text_if("library", self.tenant.as_ref().map(|t| t.library.id.as_str()))
+                .text("path", path.as_str())
+                .flag("permanent", *mode == Mode::Permanent)
+                .text_if("user_id", user_id.as_ref().map(UserId::as_str));
+        }
+        self.write_end(&mut line);
+        if let Some(Smh { status, code, request_id }) = &self.smh {
+            line.number("smh_status", u64::from(*status)).text_if("smh_code", code.as_deref());
+            line.text_if("smh_request_id", request_id.as_ref().and_then(|id| id.to_str().ok()));
+        }
+        if self.attempts > 1 {
+            line.number("attempts", u64::from(self.attempts));
+        }
+        line.text_if("cause", self.cause.as_deref());
+        line.number("duration_us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        line.end();
+    }
+
+    fn write_end(&self, line: &mut JsonLine<'_>) {
+        match &self.ended {
+            Some(Ended::Relayed(status)) => {
+                line.number("status", u64::from(*status)).text("outcome", "relayed");
+            }
+            Some(Ended::Refused(refusal)) => {
+                line.number("status", u64::from(refusal.code().status().as_u16()));
+                write_refusal(refusal, line);
+                line.text("outcome", refusal.outcome().as_str());
+            }
+            Some(Ended::DryRun(refusal)) => {
+                line.number("status", 202).flag("dry_run", true);
+                if let Some(refusal) = refusal {
+                    write_refusal(refusal, line);
+                }
+                line.text("outcome", Outcome::NotSent.as_str());
+            }
+            None => {
+                let outcome = if self.attempts > 0 { Outcome::Unknown } else { Outcome::NotSent };
+                line.text("code", "Abandoned").text("outcome", outcome.as_str());
+            }
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        let metrics = self.gateway.metrics();
+        match &self.ended {
+            Some(Ended::Relayed(status)) => metrics.relayed(*status, took),
+            Some(Ended::Refused(refusal)) => metrics.refused(refusal, took),
+            Some(Ended::DryRun(_)) => {
+                metrics.dry_runs.inc();
+            }
+            None => {
+                metrics.abandoned.inc();
+            }
+        }
+        if !self.lines.append(|buffer| self.write(took, buffer)) {
+            metrics.log_lines_dropped.inc();
+        }
+    }
+}
+
+fn write_refusal(refusal: &Refusal, line: &mut JsonLine<'_>) {
+    line.text("code", refusal.code().name());
+    line.text_if("rule", refusal.rule().map(RuleName::as_str));
+    line.text_if("limit", refusal.limit().map(LimitName::as_str));
+    if let Refusal::Unauthenticated(fault) = refusal {
+        // Told here alone: the answer does not help to guess.
+        line.text("reason", &fault.to_string());
+    }
+}
+
+/// RFC 3339 with microseconds, in UTC.
+fn timestamp(line: &mut JsonLine<'_>) {
+    let now = OffsetDateTime::now_utc();
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let fields = [
+        (0, 4, u32::try_from(now.year()).unwrap_or(0)),
+        (5, 2, u32::from(u8::from(now.month()))),
+        (8, 2, u32::from(now.day())),
+        (11, 2, u32::from(now.hour())),
+        (14, 2, u32::from(now.minute())),
+        (17, 2, u32::from(now.second())),
+        (20, 6, now.microsecond()),
+    ];
+    for (from, width, mut number) in fields {
+        for digit in text.iter_mut().skip(from).take(width).rev() {
+            // A remainder of 10 is one digit.
+            *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+            number /= 10;
+        }
+    }
+    line.text("time", std::str::from_utf8(&text).unwrap_or_default());
+}
+
+/// The peer as text, without an allocation.
+fn show(buffer: &mut [u8; 64], peer: Peer) -> &str {
+    use std::io::Write;
+    let mut rest = &mut buffer[..];
+    // The longest socket address has 58 characters.
+    let _ = write!(rest, "{}", peer.0);
+    let left = rest.len();
+    let used = buffer.len() - left;
+    buffer.get(..used).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+}

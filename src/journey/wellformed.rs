@@ -1,0 +1,217 @@
+//! What must hold of a request before anything of it is believed, in either version of HTTP.
+//!
+//! The bytes of an HTTP/1 head were vetted by [`crate::server`] before hyper saw them; what is left
+//! is what the parsed request says.
+
+use std::time::Duration;
+
+use http::header::{HOST, HeaderName};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Uri, Version};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+use crate::refusal::{MAX_FIELDS, MAX_TARGET_BYTES, Refusal, RequestFault};
+
+/// Whether the caller only wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intent {
+    Delete,
+    /// `X-Dry-Run: 1`.
+    DryRun,
+}
+
+/// # Errors
+/// [`Refusal::InvalidRequest`], [`Refusal::TargetTooLong`], [`Refusal::HeadersTooLarge`].
+pub(super) fn head<B>(request: &Request<B>) -> Result<Intent, Refusal> {
+    if request.headers().len() > MAX_FIELDS {
+        return Err(Refusal::HeadersTooLarge);
+    }
+    if target_bytes(request.uri()) > MAX_TARGET_BYTES {
+        return Err(Refusal::TargetTooLong);
+    }
+    let host = host(request.headers())?;
+    match request.version() {
+        Version::HTTP_2 => http2(request.uri(), host)?,
+        _ => http1(request.uri(), host)?,
+    }
+    intent(request.headers())
+}
+
+/// A delete has no body. HTTP/2 may end an empty one late, in a frame of its own: that is waited
+/// for, but not for long.
+///
+/// # Errors
+/// [`Refusal::BodyNotAllowed`].
+pub(super) async fn no_body(body: &mut Incoming) -> Result<(), Refusal> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    if body.is_end_stream() {
+        return Ok(());
+    }
+    if body.size_hint().exact().is_some_and(|length| length > 0) {
+        return Err(Refusal::BodyNotAllowed);
+    }
+    let rest = async {
+        while let Some(frame) = body.frame().await {
+            let empty = frame.is_ok_and(|frame| frame.data_ref().is_some_and(|d| d.is_empty()));
+            if !empty {
+                return Err(Refusal::BodyNotAllowed);
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(PATIENCE, rest).await.unwrap_or(Err(Refusal::BodyNotAllowed))
+}
+
+fn target_bytes(uri: &Uri) -> usize {
+    uri.path().len() + uri.query().map_or(0, |query| query.len() + 1)
+}
+
+/// RFC 9112, section 3.2: exactly one, and well-formed.
+fn http1(uri: &Uri, host: Option<&str>) -> Result<(), Refusal> {
+    let host = host.ok_or(fault(RequestFault::Host))?;
+    match uri.authority() {
+        Some(authority) if authority.as_str().eq_ignore_ascii_case(host) => Ok(()),
+        Some(_) => Err(fault(RequestFault::Authority)),
+        None => Ok(()),
+    }
+}
+
+/// RFC 9113, section 8.3.1: `:authority` without user info, and a `Host`, if any, that agrees.
+fn http2(uri: &Uri, host: Option<&str>) -> Result<(), Refusal> {
+    let Some(authority) = uri.authority() else {
+        return host.map(|_| ()).ok_or(fault(RequestFault::Host));
+    };
+    // h2 takes an empty scheme for a well-formed one.
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(fault(RequestFault::TargetForm));
+    }
+    if !is_host(authority.as_str()) {
+        return Err(fault(RequestFault::Authority));
+    }
+    match host {
+        Some(host) if !authority.as_str().eq_ignore_ascii_case(host) => {
+            Err(fault(RequestFault::Authority))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The one `Host`, checked; `None` where there is none.
+fn host(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all(HOST).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(host), None) => {
+            let host = host.to_str().ok().filter(|host| is_host(host));
+            host.map(Some).ok_or(fault(RequestFault::Host))
+        }
+        (Some(_), Some(_)) => Err(fault(RequestFault::Host)),
+    }
+}
+
+/// `host [":" port]` of RFC 3986, with no user info.
+fn is_host(text: &str) -> bool {
+    let Ok(authority) = Authority::try_from(text) else { return false };
+    if text.contains('@') || authority.host().is_empty() {
+        return false;
+    }
+    match text.strip_prefix(authority.host()).and_then(|port| port.strip_prefix(':')) {
+        Some("") | None => text.len() == authority.host().len() || text.ends_with(':'),
+        Some(_) => authority.port_u16().is_some(),
+    }
+}
+
+/// A dry run that is asked for unclearly must not become a delete.
+fn intent(headers: &HeaderMap) -> Result<Intent, Refusal> {
+    static X_DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
+    let mut values = headers.get_all(&X_DRY_RUN).iter().map(HeaderValue::as_bytes);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(Intent::Delete),
+        (Some(b"1"), None) => Ok(Intent::DryRun),
+        (Some(_), _) => Err(fault(RequestFault::DryRun)),
+    }
+}
+
+fn fault(fault: RequestFault) -> Refusal {
+    Refusal::InvalidRequest(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(
+        target: &str,
+        version: Version,
+        fields: &[(&'static str, &'static str)],
+    ) -> Result<Intent, Refusal> {
+        let mut request = Request::builder().uri(target).version(version);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        head(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for good in
+            ["localhost", "LOCALHOST:80", "127.0.0.1:1", "[::1]:8080", "[::1]", "a-b.example"]
+        {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "a b", "u@h", "h/path", "h:port", "h:99999", "h?x", "[::1", "h#x", ":80"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn http1_needs_exactly_one_host() {
+        let one = [("host", "h")];
+        assert_eq!(checked("/x", Version::HTTP_11, &one), Ok(Intent::Delete));
+        assert_eq!(checked("/x", Version::HTTP_11, &[]), Err(fault(RequestFault::Host)));
+        let two = [("host", "h"), ("host", "h")];
+        assert_eq!(checked("/x", Version::HTTP_11, &two), Err(fault(RequestFault::Host)));
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_same_host() {
+        let host = [("host", "h:80")];
+        assert_eq!(checked("http://H:80/x", Version::HTTP_11, &host), Ok(Intent::Delete));
+        let other = checked("http://other/x", Version::HTTP_11, &host);
+        assert_eq!(other, Err(fault(RequestFault::Authority)));
+    }
+
+    #[test]
+    fn http2_takes_its_authority_for_a_host_if_nothing_contradicts_it() {
+        let checked = |target, fields| checked(target, Version::HTTP_2, fields);
+        assert_eq!(checked("http://h/x", &[]), Ok(Intent::Delete));
+        assert_eq!(checked("http://h/x", &[("host", "H")]), Ok(Intent::Delete));
+        assert_eq!(checked("http://h/x", &[("host", "i")]), Err(fault(RequestFault::Authority)));
+        assert_eq!(checked("http://u@h/x", &[]), Err(fault(RequestFault::Authority)));
+        assert_eq!(checked("ftp://h/x", &[]), Err(fault(RequestFault::TargetForm)));
+        assert_eq!(checked("/x", &[]), Err(fault(RequestFault::Host)));
+    }
+
+    #[test]
+    fn an_unclear_dry_run_is_no_delete() {
+        let checked = |fields: &[_]| {
+            checked("/x", Version::HTTP_11, &[&[("host", "h")][..], fields].concat())
+        };
+        assert_eq!(checked(&[("x-dry-run", "1")]), Ok(Intent::DryRun));
+        for unclear in ["0", "true", "", "1, 1"] {
+            assert_eq!(checked(&[("x-dry-run", unclear)]), Err(fault(RequestFault::DryRun)));
+        }
+        let twice = [("x-dry-run", "1"), ("x-dry-run", "1")];
+        assert_eq!(checked(&twice), Err(fault(RequestFault::DryRun)));
+    }
+
+    #[test]
+    fn more_than_is_taken_is_refused() {
+        let long = format!("/{}", "x".repeat(MAX_TARGET_BYTES));
+        let host = [("host", "h")];
+        assert_eq!(checked(&long, Version::HTTP_11, &host), Err(Refusal::TargetTooLong));
+        let many = vec![("x-many", "1"); MAX_FIELDS + 1];
+        assert_eq!(checked("/x", Version::HTTP_11, &many), Err(Refusal::HeadersTooLarge));
+    }
+}

@@ -1,0 +1,40 @@
+//! An authenticating, token-injecting gateway for file deletes on Tencent Smart Media Hosting.
+//!
+//! The modules stand in the order of a delete's journey, and each imports only from those above it:
+//! `tests/it/architecture.rs` holds them to that. Start reading at [`journey`].
+
+// The words everything else is said in.
+pub mod secret;
+pub mod ids;
+pub mod refusal;
+pub mod origin;
+pub mod tally;
+
+// What a delete is, who asks for it, and what decides.
+pub mod delete;
+pub mod directory;
+pub mod authenticate;
+pub mod policy;
+pub mod limits;
+
+// SMH and back.
+pub mod token;
+pub mod upstream;
+pub mod relay;
+
+// What is seen of it.
+pub mod log;
+pub mod metrics;
+
+// The files that operators write.
+pub mod config;
+
+// The machinery.
+pub mod gateway;
+mod journey;
+pub mod server;
+pub mod admin;
+pub mod run;
+
+// Stands apart: shares no code with the rest, so that no mistake is shared either.
+pub mod simulator;

@@ -1,0 +1,156 @@
+//! A whole gateway in this process: listeners, workers, admin, and their orderly end.
+//!
+//! `serve` and `demo` run one, and so do the tests.
+
+use std::future::pending;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::config::{Admin, DeleteLog, Shutdown, Snapshot};
+use crate::gateway::{Gateway, Phase};
+use crate::log::Log;
+use crate::server::{BindError, Bound, Server};
+
+/// A gateway that serves.
+pub struct Running {
+    gateway: Arc<Gateway>,
+    server: Server,
+    log: Log,
+    /// The admin listener and the reading of secrets: ended when this is dropped.
+    helpers: JoinSet<()>,
+    shutdown: Shutdown,
+    data: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A data listener's address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin listener's address cannot be had.
+    #[error("cannot listen on {0} for the admin listener: {1}")]
+    Admin(SocketAddr, #[source] io::Error),
+    /// The system gives no thread or runtime.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+impl Running {
+    /// Binds everything, then serves. `deletes` gets the delete log, if the configuration has one.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing was served then.
+    pub async fn start(
+        snapshot: Snapshot,
+        deletes: impl Write + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let bound = Bound::bind(&snapshot.listeners, snapshot.workers)?;
+        let admin = match snapshot.admin {
+            Admin::Off => None,
+            Admin::At(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .map_err(|error| StartError::Admin(address, error))?,
+            ),
+        };
+        let data = bound.addresses().to_vec();
+        let (shutdown, logs) = (snapshot.shutdown, snapshot.log);
+        let gateway = Gateway::new(Arc::new(snapshot));
+        let log = match logs {
+            DeleteLog::Stdout => Log::start(deletes)?,
+            DeleteLog::Off => Log::off(),
+        };
+        let server = Server::start(&gateway, bound, &log)?;
+        let mut helpers = JoinSet::new();
+        helpers.spawn(refresh_secrets(Arc::clone(&gateway)));
+        let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
+        if let Some(admin) = admin {
+            helpers.spawn(crate::admin::serve(admin, Arc::clone(&gateway)));
+        }
+        Ok(Self { gateway, server, log, helpers, shutdown, data, admin: admin_address })
+    }
+
+    /// Where callers are served, with the ports that were had.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.data
+    }
+
+    /// Where operators are served.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// What is shared by everything that runs.
+    #[must_use]
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Leaves: not ready from now on, accepting for `shutdown.delay`, then finishing what is in
+    /// flight for at most `shutdown.drain`. Ends at once when `hurry` does.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Ended {
+        tokio::pin!(hurry);
+        self.gateway.advance(Phase::Leaving);
+        let hurried = tokio::select! {
+            () = tokio::time::sleep(self.shutdown.delay) => false,
+            () = &mut hurry => true,
+        };
+        let limit = if hurried { Duration::ZERO } else { self.shutdown.drain };
+        let mut hurried = hurried;
+        let whole = self
+            .server
+            .drain(async {
+                tokio::select! {
+                    () = tokio::time::sleep(limit) => {}
+                    () = &mut hurry, if !hurried => hurried = true,
+                }
+            })
+            .await;
+        self.helpers.shutdown().await;
+        drop(self.log);
+        match (whole, hurried) {
+            (true, _) => Ended::Finished,
+            (false, true) => Ended::Hurried,
+            (false, false) => Ended::Overdue,
+        }
+    }
+
+    /// As [`Running::stop`], in no hurry.
+    pub async fn stop_in_time(self) -> Ended {
+        self.stop(pending()).await
+    }
+}
+
+/// How a gateway came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing was cut off.
+    Finished,
+    /// What was in flight did not end within `shutdown.drain`.
+    Overdue,
+    /// It was told to leave at once.
+    Hurried,
+}
+
+/// Follows the files that hold secrets: no event is relied upon, since mounts are swapped in ways
+/// that give none.
+async fn refresh_secrets(gateway: Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        let gateway = Arc::clone(&gateway);
+        // It cannot be cancelled and does not panic; if it did, the next round would be tried.
+        let _ = tokio::task::spawn_blocking(move || gateway.refresh_secrets()).await;
+    }
+}
+
+/// How soon another token or key in a file is noticed.
+const REFRESH: Duration = Duration::from_secs(1);

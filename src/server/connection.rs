@@ -1,0 +1,129 @@
+//! One connection of a caller's, from its first byte to its last.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use crate::authenticate::Peer;
+use crate::gateway::Phase;
+use crate::journey::Worker;
+use crate::refusal::{MAX_FIELDS, MAX_HEAD_BYTES};
+use crate::server::gate::{Gate, Spoken, Unvetted};
+
+/// Serves a connection until the caller leaves, or draining ends it.
+pub(super) async fn serve<S>(
+    stream: S,
+    peer: Peer,
+    worker: Arc<Worker>,
+    mut phase: watch::Receiver<Phase>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut gate = Gate::new(stream);
+    let spoken = tokio::select! {
+        spoken = gate.listen() => spoken,
+        // Nothing was asked yet, so nothing is owed.
+        () = draining(&mut phase) => None,
+    };
+    match spoken {
+        Some(Spoken::Http1) => serve_http1(gate, peer, worker, phase).await,
+        Some(Spoken::Http2) => serve_http2(gate.into_unvetted(), peer, worker, phase).await,
+        None => gate.finish(None).await,
+    }
+}
+
+async fn serve_http1<S>(
+    gate: Gate<S>,
+    peer: Peer,
+    worker: Arc<Worker>,
+    mut phase: watch::Receiver<Phase>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let deletes = Arc::clone(&worker);
+    let service = service_fn(move |request| Arc::clone(&deletes).serve(request, peer));
+    let mut connection = http1::Builder::new()
+        // To hyper the gate's "no more" is the caller's: what is owed is still to be answered.
+        .half_close(true)
+        .writev(false)
+        .preserve_header_case(true)
+        .auto_date_header(false)
+        .max_headers(MAX_FIELDS + 1)
+        .max_buf_size(MAX_HEAD_BYTES * 2)
+        .serve_connection(TokioIo::new(gate), service);
+
+    let served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx));
+    let mut served = pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => Some(ended),
+        () = draining(&mut phase) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+        }
+    };
+    let mut gate = connection.into_parts().io.into_inner();
+    if ended.is_err() {
+        // The caller is gone, or hyper has said what there was to say.
+        return;
+    }
+    let answer = gate.take_refusal().map(|refusal| worker.refuse(refusal, peer));
+    gate.finish(answer).await;
+}
+
+async fn serve_http2<S>(
+    stream: Unvetted<S>,
+    peer: Peer,
+    worker: Arc<Worker>,
+    mut phase: watch::Receiver<Phase>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        Arc::clone(&worker).serve(request, peer)
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = draining(&mut phase) => None,
+    };
+    // What ends an HTTP/2 connection was told to the caller in frames.
+    let _: Result<(), hyper::Error> = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+}
+
+/// Returns when no more requests are to be taken.
+async fn draining(phase: &mut watch::Receiver<Phase>) {
+    // The sender lives as long as the gateway, which outlives its connections.
+    let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+}
+
+/// Deletes at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 200;
+
+/// A caller that does not answer a ping is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);

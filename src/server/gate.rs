@@ -1,0 +1,411 @@
+//! Stands between a caller's bytes and hyper: lets whole, vetted heads through, one at a time, and
+//! holds back everything else.
+//!
+//! To hyper a refused or overdue head looks like the end of the connection, so hyper finishes the
+//! answers that it owes, in order; then the refusal is written here ([`Gate::finish`]) and the
+//! connection closed. A head that announces a body is the last one let through: its delete is
+//! refused, and where the next request would begin is nothing to guess about.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use crate::refusal::{Refusal, RequestFault};
+use crate::server::head::{Body, HeadVetting, Vetted};
+
+/// The protocol that a connection speaks, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Http1,
+    Http2,
+}
+
+pub(super) struct Gate<S> {
+    stream: S,
+    /// Initialised throughout; the first `filled` bytes came from the caller.
+    buffer: Vec<u8>,
+    filled: usize,
+    /// So many of them were vetted and are hyper's to take …
+    vetted: usize,
+    /// … and so many of those it took.
+    taken: usize,
+    vetting: HeadVetting,
+    end: End,
+    deadline: Instant,
+    /// Armed only when a read has to wait, and moved only when it fires too early: a timer touched
+    /// for each request would cost more than the vetting.
+    timer: Pin<Box<Sleep>>,
+}
+
+#[derive(Debug)]
+enum End {
+    /// More heads may come.
+    NotYet,
+    /// What is vetted is the last.
+    AfterThis,
+    /// Nothing more passes, and the caller is told why.
+    Refused(Refusal),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
+    pub(super) fn new(stream: S) -> Self {
+        let deadline = Instant::now() + HEAD_DEADLINE;
+        Self {
+            stream,
+            buffer: vec![0; FIRST_BUFFER_BYTES],
+            filled: 0,
+            vetted: 0,
+            taken: 0,
+            vetting: HeadVetting::default(),
+            end: End::NotYet,
+            deadline,
+            timer: Box::pin(sleep_until(deadline)),
+        }
+    }
+
+    /// Reads until the first bytes tell HTTP/2 with prior knowledge (RFC 9113, section 3.3) from
+    /// everything else. `None`: the caller left, or said nothing in time.
+    pub(super) async fn listen(&mut self) -> Option<Spoken> {
+        loop {
+            let said = self.buffer.get(..self.filled).unwrap_or_default();
+            if said.starts_with(PREFACE) {
+                return Some(Spoken::Http2);
+            }
+            if !PREFACE.starts_with(said) {
+                return Some(Spoken::Http1);
+            }
+            match std::future::poll_fn(|cx| self.poll_fill(cx)).await {
+                Ok(0) if self.filled > 0 => return Some(Spoken::Http1),
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The stream again, with what was read of it in front: for HTTP/2, which is not vetted here.
+    pub(super) fn into_unvetted(self) -> Unvetted<S> {
+        let Self { stream, buffer, filled, .. } = self;
+        Unvetted { stream, read: buffer, end: filled, next: 0 }
+    }
+
+    /// Why hyper was given no more, if the caller is still to be told.
+    pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
+        match std::mem::replace(&mut self.end, End::AfterThis) {
+            End::Refused(refusal) => Some(refusal),
+            End::NotYet | End::AfterThis => None,
+        }
+    }
+
+    /// Writes the last answer, if there is one, and closes so that the caller can read it.
+    ///
+    /// Closing with unread bytes would reset the connection and could destroy the answer on its
+    /// way (RFC 9112, section 9.6): the rest is read and thrown away, up to a bound.
+    pub(super) async fn finish(mut self, answer: Option<Response<Bytes>>) {
+        let closing = async {
+            if let Some(answer) = answer {
+                self.stream.write_all(&on_the_wire(&answer)).await?;
+            }
+            self.stream.shutdown().await?;
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                let read = self.stream.read(&mut self.buffer).await?;
+                if read == 0 {
+                    break;
+                }
+                left = left.saturating_sub(read);
+            }
+            io::Result::Ok(())
+        };
+        // A caller that is gone, or does not let go, gets no more of our time.
+        let _ = timeout(LINGER, closing).await;
+    }
+
+    /// Reads more of the head. `Ok(0)`: no more will come in time.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.filled == self.buffer.len() {
+            // Vetting refuses heads before they get out of hand: this ends.
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        let mut buffer = ReadBuf::new(room);
+        if Pin::new(&mut self.stream).poll_read(cx, &mut buffer)?.is_ready() {
+            let read = buffer.filled().len();
+            if self.filled == 0 {
+                self.deadline = Instant::now() + HEAD_DEADLINE;
+            }
+            self.filled += read;
+            return Poll::Ready(Ok(read));
+        }
+        ready!(self.poll_overdue(cx));
+        if self.filled > 0 {
+            self.refuse(Refusal::InvalidRequest(RequestFault::HeadTimeout));
+        }
+        Poll::Ready(Ok(0))
+    }
+
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.deadline() > self.deadline {
+            self.timer.as_mut().reset(self.deadline);
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            if self.deadline <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.deadline);
+        }
+    }
+
+    /// Forgets what hyper has taken; what came behind it is the beginning of the next head.
+    fn next_head(&mut self) {
+        self.buffer.copy_within(self.taken..self.filled, 0);
+        self.filled -= self.taken;
+        (self.vetted, self.taken) = (0, 0);
+        if self.buffer.len() > FIRST_BUFFER_BYTES && self.filled < FIRST_BUFFER_BYTES {
+            // One large head must not make every idle connection large.
+            self.buffer.truncate(FIRST_BUFFER_BYTES);
+            self.buffer.shrink_to_fit();
+        }
+        let patience = if self.filled == 0 { IDLE_DEADLINE } else { HEAD_DEADLINE };
+        self.deadline = Instant::now() + patience;
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.end = End::Refused(refusal);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let gate = &mut *self;
+        loop {
+            let passing = gate.buffer.get(gate.taken..gate.vetted).unwrap_or_default();
+            if !passing.is_empty() {
+                let now = passing.len().min(into.remaining());
+                into.put_slice(passing.get(..now).unwrap_or_default());
+                gate.taken += now;
+                return Poll::Ready(Ok(()));
+            }
+            if !matches!(gate.end, End::NotYet) {
+                return Poll::Ready(Ok(()));
+            }
+            if gate.taken > 0 {
+                gate.next_head();
+            }
+            match gate.vetting.vet(gate.buffer.get(..gate.filled).unwrap_or_default()) {
+                Vetted::Whole { bytes, body } => {
+                    gate.vetted = bytes;
+                    gate.vetting = HeadVetting::default();
+                    if body == Body::Some {
+                        gate.end = End::AfterThis;
+                    }
+                    continue;
+                }
+                Vetted::Refused(refusal) => gate.refuse(refusal),
+                Vetted::Partial => {
+                    if ready!(gate.poll_fill(cx))? == 0 && matches!(gate.end, End::NotYet) {
+                        gate.end = if gate.filled == 0 {
+                            End::AfterThis
+                        } else {
+                            End::Refused(Refusal::InvalidRequest(RequestFault::HeadTruncated))
+                        };
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A stream of which the beginning was read already.
+pub(super) struct Unvetted<S> {
+    stream: S,
+    read: Vec<u8>,
+    end: usize,
+    next: usize,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Unvetted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let rest = self.read.get(self.next..self.end).unwrap_or_default();
+        if rest.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, into);
+        }
+        let now = rest.len().min(into.remaining());
+        into.put_slice(rest.get(..now).unwrap_or_default());
+        self.next += now;
+        if self.next == self.end {
+            self.read = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unvetted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// An answer as HTTP/1.1, for a connection that hyper is done with.
+fn on_the_wire(answer: &Response<Bytes>) -> Vec<u8> {
+    let status = answer.status();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    for (name, value) in answer.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", answer.body().len()).as_bytes());
+    bytes.extend_from_slice(answer.body());
+    bytes
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// For a whole request head, from its first byte; for the first one, from the connection on.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a connection may wait between two requests.
+const IDLE_DEADLINE: Duration = Duration::from_secs(75);
+
+/// For the last answer to be read, and what the caller still sends to be thrown away.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Nearly every head fits; one that does not makes the buffer grow.
+const FIRST_BUFFER_BYTES: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "DELETE /v1/files/t/x HTTP/1.1\r\nHost: h\r\n\r\n";
+
+    /// What hyper would read of these pieces, and why there was no more.
+    async fn passed(pieces: &[&str]) -> (String, Option<Refusal>) {
+        let mut stream = tokio_test_stream(pieces);
+        let mut gate = Gate::new(&mut stream);
+        let mut read = String::new();
+        gate.read_to_string(&mut read).await.unwrap();
+        (read, gate.take_refusal())
+    }
+
+    /// The caller's side is closed behind the last piece.
+    fn tokio_test_stream(pieces: &[&str]) -> tokio::io::DuplexStream {
+        let (mut caller, gateway) = tokio::io::duplex(1024 * 1024);
+        let all = pieces.concat();
+        let write = async move { caller.write_all(all.as_bytes()).await };
+        let mut write = Box::pin(write);
+        let waker = std::task::Waker::noop();
+        let written = write.as_mut().poll(&mut Context::from_waker(waker));
+        assert!(written.is_ready(), "the pieces fit into the pipe");
+        gateway
+    }
+
+    #[tokio::test]
+    async fn whole_heads_pass_unchanged_however_many_there_are() {
+        assert_eq!(passed(&[GOOD, GOOD, GOOD]).await, (GOOD.repeat(3), None));
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_a_broken_head_passes_and_nothing_after_it() {
+        let broken = "DELETE /v1/files/t/y HTTP/1.1\nHost: h\r\n\r\n";
+        let (read, refusal) = passed(&[GOOD, broken, GOOD]).await;
+        assert_eq!(read, GOOD);
+        assert_eq!(refusal, Some(Refusal::InvalidRequest(RequestFault::LineEnd)));
+    }
+
+    #[tokio::test]
+    async fn nothing_passes_behind_a_head_that_announces_a_body() {
+        let with_body = "DELETE /v1/files/t/x HTTP/1.1\r\nHost: h\r\nContent-Length: 44\r\n\r\n";
+        assert_eq!(passed(&[with_body, GOOD]).await, (with_body.to_owned(), None));
+    }
+
+    #[tokio::test]
+    async fn half_a_head_never_passes() {
+        let (read, refusal) = passed(&[GOOD, "DELETE /v1/fi"]).await;
+        assert_eq!(read, GOOD);
+        assert_eq!(refusal, Some(Refusal::InvalidRequest(RequestFault::HeadTruncated)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_end_in_time_is_refused() {
+        let (mut caller, mut stream) = tokio::io::duplex(1024);
+        caller.write_all(b"DELETE /v1/files").await.unwrap();
+        let mut gate = Gate::new(&mut stream);
+        let started = Instant::now();
+        let mut read = Vec::new();
+        gate.read_to_end(&mut read).await.unwrap();
+        assert_eq!(started.elapsed(), HEAD_DEADLINE);
+        assert_eq!(read, b"");
+        let refusal = gate.take_refusal();
+        assert_eq!(refusal, Some(Refusal::InvalidRequest(RequestFault::HeadTimeout)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_closed_without_a_word() {
+        let (mut caller, mut stream) = tokio::io::duplex(1024);
+        caller.write_all(GOOD.as_bytes()).await.unwrap();
+        let mut gate = Gate::new(&mut stream);
+        let started = Instant::now();
+        let mut read = Vec::new();
+        gate.read_to_end(&mut read).await.unwrap();
+        assert_eq!(started.elapsed(), IDLE_DEADLINE);
+        assert_eq!(gate.take_refusal(), None);
+    }
+
+    #[tokio::test]
+    async fn http2_is_known_by_its_preface() {
+        let spoken = async |said: &str| Gate::new(&mut tokio_test_stream(&[said])).listen().await;
+        assert_eq!(spoken("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n....").await, Some(Spoken::Http2));
+        assert_eq!(spoken(GOOD).await, Some(Spoken::Http1));
+        assert_eq!(spoken("PRI * HTTP/2.0\r\n\r\nXX").await, Some(Spoken::Http1));
+        assert_eq!(spoken("").await, None);
+    }
+}
