@@ -1,0 +1,101 @@
+//! The command line: arguments in, exit code out. What is done is done by the library.
+
+mod check;
+mod demo;
+mod hash_key;
+mod serve;
+mod simulate;
+mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use self::terminal::Terminal;
+
+/// An authenticating, token-injecting gateway for file deletes on Tencent SMH.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway; SIGTERM drains, a second signal leaves at once.
+    Serve {
+        /// The gateway's file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// A guided tour: gateway and simulated SMH in one process, on loopback.
+    Demo {
+        /// End after the tour, with 0 only if each step ended as it should.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Check both files, show every mistake, and say what would run.
+    Check {
+        /// The gateway's file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// For people or for programs.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Read an API key on standard input, print its SHA-256 for the configuration.
+    HashKey,
+    /// A simulated SMH alone.
+    Simulate(simulate::Options),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    // clap answers `--help` with 0 and a mistake with 2.
+    let arguments = Arguments::parse();
+    // What goes to standard error is for people; what the delete log says is not.
+    let level = match arguments.command {
+        Command::Serve { .. } | Command::Simulate(_) => LevelFilter::INFO,
+        Command::Demo { .. } | Command::Check { .. } | Command::HashKey => LevelFilter::ERROR,
+    };
+    let filter = EnvFilter::builder()
+        .with_env_var("SMH_GATEWAY_LOG")
+        .with_default_directive(level.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let mut terminal = Terminal::new();
+    let done = match arguments.command {
+        Command::Serve { config } => serve::run(&config, &mut terminal),
+        Command::Demo { once } => demo::run(once, &mut terminal),
+        Command::Check { config, format } => Ok(check::run(&config, format, &mut terminal)),
+        Command::HashKey => hash_key::run(&mut terminal),
+        Command::Simulate(options) => simulate::run(&options, &mut terminal),
+    };
+    match done {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::FAILURE,
+        Err(error) => {
+            terminal.error(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the exit code says: 0 done, 1 the answer is no.
+enum Answer {
+    Yes,
+    No,
+}
+
+/// At this edge errors are only read by people.
+type Outcome = Result<Answer, Box<dyn std::error::Error>>;

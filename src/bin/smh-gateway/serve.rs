@@ -1,0 +1,87 @@
+//! `serve`: one gateway, from its files to its last delete.
+
+use std::io;
+use std::path::Path;
+
+use smh_gateway::config;
+use smh_gateway::run::{Ended, Running};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::terminal::Terminal;
+use crate::{Answer, Outcome};
+
+pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
+    let snapshot = match config::load(config) {
+        Ok((snapshot, warnings)) => {
+            terminal.report(&warnings);
+            snapshot
+        }
+        Err(report) => {
+            terminal.report(&report);
+            return Ok(Answer::No);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(snapshot))?;
+    Ok(Answer::Yes)
+}
+
+async fn serve(snapshot: config::Snapshot) -> Outcome {
+    let (workers, sha256) = (snapshot.workers, snapshot.sha256.clone());
+    // Before anything is served: a signal that comes early must not kill the process.
+    let mut signals = Signals::new()?;
+    let running = Running::start(snapshot, io::stdout()).await?;
+    for address in running.addresses() {
+        tracing::info!(%address, "listening for deletes");
+    }
+    if let Some(address) = running.admin() {
+        tracing::info!(%address, "listening for operators");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), workers, sha256, "serving");
+    for pending in running.gateway().pending() {
+        tracing::warn!(pending, "not ready yet");
+    }
+
+    let name = signals.leave().await;
+    tracing::info!(signal = name, "leaving; a second signal leaves at once");
+    let ended = running
+        .stop(async {
+            signals.leave().await;
+        })
+        .await;
+    match ended {
+        Ended::Finished => tracing::info!("everything was finished"),
+        Ended::Overdue => tracing::warn!("some deletes did not end within shutdown.drain"),
+        Ended::Hurried => tracing::warn!("left at once: some deletes were cut off"),
+    }
+    Ok(Answer::Yes)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal that means to leave, and names it.
+    async fn leave(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => {
+                    tracing::warn!("SIGHUP: reloading is not yet supported; restart instead");
+                }
+            }
+        }
+    }
+}
