@@ -1,0 +1,31 @@
+//! The gateway as its users meet it: over sockets, in front of a simulated SMH, with what SMH
+//! *received* checked and not only what the caller was told.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::expect_used, reason = "a test may fail loudly")]
+#![expect(clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![expect(clippy::panic, reason = "a test may fail loudly")]
+
+mod support;
+
+/// Modules import one way.
+mod architecture;
+/// Which check answers, in which order, and that a refused delete reaches nobody.
+mod order;
+/// SMH's answers come out as they went in, or not at all.
+mod relay;
+/// Pools, deadlines, second tries, TLS: what happens between the gateway and SMH.
+mod upstream;
+/// Hostile bytes in either version of HTTP, and callers that hang up.
+mod hostile;
+/// Paths: from what a caller writes to what SMH deletes.
+mod paths;
+/// The real binary: starting, draining, leaving.
+mod process;
+/// The command line and what it prints.
+mod cli;
+/// No secret in anything that is written or sent.
+mod secrets;
+/// The admin listener.
+mod admin;
+/// Every example and manifest loads.
+mod examples;
