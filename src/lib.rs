@@ -1,7 +1,7 @@
 //! An authenticating, token-injecting gateway for file deletes on Tencent Smart Media Hosting.
 //!
 //! The modules stand in the order of a delete's journey, and each imports only from those above it:
-//! `tests/it/architecture.rs` holds them to that. Start reading at [`journey`].
+//! `tests/it/architecture.rs` holds them to that. Start reading at `journey`.
 
 // The words everything else is said in.
 pub mod secret;

@@ -1,7 +1,7 @@
 //! Configuration: two YAML files in, one [`Snapshot`] out, or every mistake in them at once.
 //!
-//! Text to tree ([`yaml`]), tree to shape ([`gateway_file`], [`policy_file`]), shape to meaning
-//! ([`link`]). After that no name is unknown and no glob uncompiled.
+//! Text to tree ([`yaml`]), tree to shape (`gateway_file`, `policy_file`), shape to meaning
+//! (`link`). After that no name is unknown and no glob uncompiled.
 
 pub mod decode;
 mod gateway_file;

@@ -1,7 +1,7 @@
 //! Every answer that is the gateway's own: why, with which status and code, and what became of
 //! the delete.
 //!
-//! [`Code`] is the table; [`Refusal`] is one decision with its reason; [`render`] makes the answer.
+//! [`Code`] is the table; [`Refusal`] is one decision with its reason; `render` makes the answer.
 
 mod code;
 mod fault;

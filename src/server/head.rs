@@ -216,7 +216,7 @@ fn is_field_value(byte: u8) -> bool {
 /// What may stand in a target as it is. More than RFC 3986 allows, because URL libraries leave some
 /// of it as it is; not `#`, behind which hyper would cut the target off without a word.
 fn is_target(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'`')
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'`')
 }
 
 /// Method, target, version, and the two spaces between them.

@@ -7,6 +7,7 @@ mod serve;
 mod simulate;
 mod terminal;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,7 +72,11 @@ fn main() -> ExitCode {
         .with_env_var("SMH_GATEWAY_LOG")
         .with_default_directive(level.into())
         .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 
     let mut terminal = Terminal::new();
     let done = match arguments.command {
