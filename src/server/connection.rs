@@ -35,7 +35,7 @@ pub(super) async fn serve<S>(
     match spoken {
         Some(Spoken::Http1) => serve_http1(gate, peer, worker, phase).await,
         Some(Spoken::Http2) => serve_http2(gate.into_unvetted(), peer, worker, phase).await,
-        None => gate.finish(None).await,
+        None => {}
     }
 }
 
@@ -72,13 +72,11 @@ async fn serve_http1<S>(
             std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await
         }
     };
-    let mut gate = connection.into_parts().io.into_inner();
-    if ended.is_err() {
-        // The caller is gone, or hyper has said what there was to say.
-        return;
+    // After an error the caller is gone, or hyper has said what there was to say.
+    if ended.is_ok() {
+        let gate = connection.into_parts().io.into_inner();
+        gate.finish(|refusal| worker.refuse(refusal, peer)).await;
     }
-    let answer = gate.take_refusal().map(|refusal| worker.refuse(refusal, peer));
-    gate.finish(answer).await;
 }
 
 async fn serve_http2<S>(

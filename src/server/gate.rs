@@ -47,8 +47,10 @@ pub(super) struct Gate<S> {
 enum End {
     /// More heads may come.
     NotYet,
-    /// What is vetted is the last.
-    AfterThis,
+    /// The caller has left, or has nothing to say.
+    Silence,
+    /// A body stands behind what is vetted, and is not read.
+    Body,
     /// Nothing more passes, and the caller is told why.
     Refused(Refusal),
 }
@@ -94,36 +96,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         Unvetted { stream, read: buffer, end: filled, next: 0 }
     }
 
-    /// Why hyper was given no more, if the caller is still to be told.
-    pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
-        match std::mem::replace(&mut self.end, End::AfterThis) {
-            End::Refused(refusal) => Some(refusal),
-            End::NotYet | End::AfterThis => None,
-        }
-    }
-
-    /// Writes the last answer, if there is one, and closes so that the caller can read it.
+    /// Closes when hyper is done, after the last answer if hyper was kept from giving it.
     ///
     /// Closing with unread bytes would reset the connection and could destroy the answer on its
-    /// way (RFC 9112, section 9.6): the rest is read and thrown away, up to a bound.
-    pub(super) async fn finish(mut self, answer: Option<Response<Bytes>>) {
-        let closing = async {
-            if let Some(answer) = answer {
-                self.stream.write_all(&on_the_wire(&answer)).await?;
-            }
-            self.stream.shutdown().await?;
-            let mut left = LINGER_BYTES;
-            while left > 0 {
-                let read = self.stream.read(&mut self.buffer).await?;
-                if read == 0 {
-                    break;
-                }
-                left = left.saturating_sub(read);
-            }
-            io::Result::Ok(())
+    /// way (RFC 9112, section 9.6): where there may be some, they are read and thrown away, up to
+    /// a bound.
+    pub(super) async fn finish(mut self, answer: impl FnOnce(Refusal) -> Response<Bytes>) {
+        let last = match std::mem::replace(&mut self.end, End::Silence) {
+            End::NotYet | End::Silence => None,
+            End::Body => Some(Vec::new()),
+            End::Refused(refusal) => Some(on_the_wire(&answer(refusal))),
         };
         // A caller that is gone, or does not let go, gets no more of our time.
-        let _ = timeout(LINGER, closing).await;
+        let _ = match last {
+            None => timeout(LINGER, self.stream.shutdown()).await,
+            Some(bytes) => timeout(LINGER, self.say_and_linger(&bytes)).await,
+        };
+    }
+
+    async fn say_and_linger(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.shutdown().await?;
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            let read = self.stream.read(&mut self.buffer).await?;
+            if read == 0 {
+                break;
+            }
+            left = left.saturating_sub(read);
+        }
+        Ok(())
     }
 
     /// Reads more of the head. `Ok(0)`: no more will come in time.
@@ -207,15 +209,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
                     gate.vetted = bytes;
                     gate.vetting = HeadVetting::default();
                     if body == Body::Some {
-                        gate.end = End::AfterThis;
+                        gate.end = End::Body;
                     }
-                    continue;
                 }
                 Vetted::Refused(refusal) => gate.refuse(refusal),
                 Vetted::Partial => {
                     if ready!(gate.poll_fill(cx))? == 0 && matches!(gate.end, End::NotYet) {
                         gate.end = if gate.filled == 0 {
-                            End::AfterThis
+                            End::Silence
                         } else {
                             End::Refused(Refusal::InvalidRequest(RequestFault::HeadTruncated))
                         };
@@ -333,7 +334,11 @@ mod tests {
         let mut gate = Gate::new(&mut stream);
         let mut read = String::new();
         gate.read_to_string(&mut read).await.unwrap();
-        (read, gate.take_refusal())
+        (read, refusal(&gate))
+    }
+
+    fn refusal<S>(gate: &Gate<S>) -> Option<Refusal> {
+        if let End::Refused(refusal) = &gate.end { Some(refusal.clone()) } else { None }
     }
 
     /// The caller's side is closed behind the last piece.
@@ -384,8 +389,8 @@ mod tests {
         gate.read_to_end(&mut read).await.unwrap();
         assert_eq!(started.elapsed(), HEAD_DEADLINE);
         assert_eq!(read, b"");
-        let refusal = gate.take_refusal();
-        assert_eq!(refusal, Some(Refusal::InvalidRequest(RequestFault::HeadTimeout)));
+        let overdue = Refusal::InvalidRequest(RequestFault::HeadTimeout);
+        assert_eq!(refusal(&gate), Some(overdue));
     }
 
     #[tokio::test(start_paused = true)]
@@ -397,7 +402,7 @@ mod tests {
         let mut read = Vec::new();
         gate.read_to_end(&mut read).await.unwrap();
         assert_eq!(started.elapsed(), IDLE_DEADLINE);
-        assert_eq!(gate.take_refusal(), None);
+        assert_eq!(refusal(&gate), None);
     }
 
     #[tokio::test]

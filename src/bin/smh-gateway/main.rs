@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
+use tracing_subscriber::prelude::*;
 
 use self::terminal::Terminal;
 
@@ -68,15 +69,7 @@ fn main() -> ExitCode {
         Command::Serve { .. } | Command::Simulate(_) => LevelFilter::INFO,
         Command::Demo { .. } | Command::Check { .. } | Command::HashKey => LevelFilter::ERROR,
     };
-    let filter = EnvFilter::builder()
-        .with_env_var("SMH_GATEWAY_LOG")
-        .with_default_directive(level.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    start_tracing(level);
 
     let mut terminal = Terminal::new();
     let done = match arguments.command {
@@ -104,3 +97,21 @@ enum Answer {
 
 /// At this edge errors are only read by people.
 type Outcome = Result<Answer, Box<dyn std::error::Error>>;
+
+/// Rare events, to standard error. `SMH_GATEWAY_LOG` takes a level or a filter.
+///
+/// It does not reach into other crates: what they say below `info` is about the bytes of a
+/// connection, among which are our secrets.
+fn start_tracing(level: LevelFilter) {
+    let filter = EnvFilter::builder()
+        .with_env_var("SMH_GATEWAY_LOG")
+        .with_default_directive(level.into())
+        .from_env_lossy();
+    let ours = filter_fn(|event| {
+        event.target().starts_with("smh_gateway") || *event.level() <= Level::INFO
+    });
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(ours)).with(filter).init();
+}
