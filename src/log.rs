@@ -7,7 +7,8 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,7 +16,13 @@ use parking_lot::Mutex;
 /// The writing thread and the buffers it empties.
 pub struct Log {
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
+    writer: Option<Writer>,
+}
+
+struct Writer {
+    thread: thread::Thread,
+    /// Closed when the thread ends.
+    ended: mpsc::Receiver<()>,
 }
 
 struct Shared {
@@ -42,7 +49,9 @@ impl Log {
         let shared =
             Arc::new(Shared { buffers: Mutex::default(), closing: AtomicBool::new(false) });
         let from = Arc::clone(&shared);
-        let writer = thread::Builder::new().name("delete-log".into()).spawn(move || {
+        let (running, ended) = mpsc::channel::<()>();
+        let handle = thread::Builder::new().name("delete-log".into()).spawn(move || {
+            let _running = running;
             let mut spare = Vec::with_capacity(ROOM_BYTES);
             loop {
                 // Looked at before the buffers: what was put in before closing is written.
@@ -54,6 +63,7 @@ impl Log {
                 thread::park_timeout(LATEST);
             }
         })?;
+        let writer = Writer { thread: handle.thread().clone(), ended };
         Ok(Self { shared, writer: Some(writer) })
     }
 
@@ -71,19 +81,20 @@ impl Log {
         Lines(self.writer.as_ref().map(|writer| {
             let buffer = Arc::new(Mutex::new(Vec::with_capacity(ROOM_BYTES)));
             self.shared.buffers.lock().push(Arc::clone(&buffer));
-            Open { buffer, writer: writer.thread().clone() }
+            Open { buffer, writer: writer.thread.clone() }
         }))
     }
 }
 
 impl Drop for Log {
-    /// Writes what is left.
+    /// Writes what is left, if standard output takes it: a process must not be kept from ending by
+    /// whoever does not read what it says.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
         if let Some(writer) = self.writer.take() {
-            writer.thread().unpark();
-            // A thread that panicked has nothing more to write.
-            let _ = writer.join();
+            writer.thread.unpark();
+            // Nothing is ever sent: this waits for the thread's end.
+            let _ = writer.ended.recv_timeout(LAST_WORDS);
         }
     }
 }
@@ -199,6 +210,9 @@ fn escape_into(buffer: &mut Vec<u8>, text: &str) {
 /// A line is on standard output this long after the delete, at the latest.
 const LATEST: Duration = Duration::from_millis(100);
 
+/// How long the end may take to write what is left.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// From here on the writer is woken before [`LATEST`].
 const NUDGE_BYTES: usize = 64 * 1024;
 
@@ -245,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_standard_output_that_stands_still_drops_lines_and_holds_nobody_up() {
-        struct Stuck(std::sync::mpsc::Receiver<()>);
+        struct Stuck(mpsc::Receiver<()>);
         impl Write for Stuck {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
                 let _ = self.0.recv();
@@ -255,15 +269,17 @@ mod tests {
                 Ok(())
             }
         }
-        let (release, stuck) = std::sync::mpsc::channel();
+        let (release, stuck) = mpsc::channel();
         let log = Log::start(Stuck(stuck)).unwrap();
         let lines = log.lines();
         let kept =
             (0..10_000).filter(|_| lines.append(|line| line.resize(line.len() + 1024, b'x')));
         let kept = kept.count();
         assert!(kept < 2_100, "two buffers at most: {kept}");
-        drop(release);
+        let started = std::time::Instant::now();
         drop(log);
+        assert!(started.elapsed() < LAST_WORDS * 5, "the end does not wait for ever");
+        drop(release);
     }
 
     proptest! {

@@ -29,9 +29,11 @@ impl Tally {
     /// Counts one more, unless there are `most` already.
     #[must_use]
     pub fn enter_below(&self, most: usize) -> Option<Counted> {
-        // Counted first: two that come at once cannot both take the last place.
-        let counted = self.enter();
-        (self.count() <= most).then_some(counted)
+        // One step: of those that come at once exactly as many enter as there are places.
+        let entered = self.0.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < most).then(|| count + 1)
+        });
+        entered.is_ok().then(|| Counted(Arc::clone(&self.0)))
     }
 
     /// How many there are now.

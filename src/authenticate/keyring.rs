@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::authenticate::{Authenticator, KeyDigest};
 use crate::directory::Caller;
-use crate::secret::{Source, SourceError};
+use crate::secret::{Secret, Source, SourceError};
 
 /// One way in which a caller proves who it is, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Keyring {
     /// Reads every key once; what cannot be read is reported, and looked for again later.
     pub fn read(
         credentials: impl IntoIterator<Item = (Arc<Caller>, Credential)>,
-        report: &mut dyn FnMut(&Caller, SourceError),
+        report: &mut dyn FnMut(&Caller, &SourceError),
     ) -> Self {
         let entries = credentials.into_iter().map(|(caller, credential)| Entry {
             caller,
@@ -40,22 +40,40 @@ impl Keyring {
             read: None,
         });
         let mut keyring = Self(entries.collect());
-        keyring.refresh(report);
+        let read = read_all(keyring.sources());
+        keyring.take(read, report);
         keyring
     }
 
-    /// Reads the keys again and says whether one changed. A key that cannot be read stays what it
-    /// was: mounts are replaced in more than one step.
-    pub fn refresh(&mut self, report: &mut dyn FnMut(&Caller, SourceError)) -> bool {
+    /// Where keys are to be read, to be done without holding the keyring: a file can be slow.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        let source = |entry: &Entry| match &entry.credential {
+            Credential::Key(source) => Some(source.clone()),
+            Credential::Digest(_) | Credential::Loopback => None,
+        };
+        self.0.iter().filter_map(source).collect()
+    }
+
+    /// Takes what was read of the sources and says whether a key changed. A key that could not be
+    /// read stays what it was: mounts are replaced in more than one step.
+    pub fn take(
+        &mut self,
+        read: impl IntoIterator<Item = (Source, Result<Secret, SourceError>)>,
+        report: &mut dyn FnMut(&Caller, &SourceError),
+    ) -> bool {
         let mut changed = false;
-        for entry in &mut self.0 {
-            let Credential::Key(source) = &entry.credential else { continue };
-            match source.read() {
-                Ok(key) => {
-                    let digest = Some(KeyDigest::of(key.expose()));
-                    changed |= std::mem::replace(&mut entry.read, digest) != digest;
+        for (source, key) in read {
+            let of_source =
+                |entry: &&mut Entry| entry.credential == Credential::Key(source.clone());
+            for entry in self.0.iter_mut().filter(of_source) {
+                match &key {
+                    Ok(key) => {
+                        let digest = Some(KeyDigest::of(key.expose()));
+                        changed |= std::mem::replace(&mut entry.read, digest) != digest;
+                    }
+                    Err(error) => report(&entry.caller, error),
                 }
-                Err(error) => report(&entry.caller, error),
             }
         }
         changed
@@ -86,6 +104,15 @@ impl Keyring {
     }
 }
 
+/// Reads every source. Blocks on files.
+pub fn read_all(sources: Vec<Source>) -> Vec<(Source, Result<Secret, SourceError>)> {
+    let read = |source: Source| {
+        let key = source.read();
+        (source, key)
+    };
+    sources.into_iter().map(read).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +122,11 @@ mod tests {
 
     fn caller(name: &str) -> Arc<Caller> {
         Arc::new(Caller::new(CallerName::try_from(name).unwrap(), Vec::new()))
+    }
+
+    fn refresh(keyring: &mut Keyring) -> bool {
+        let read = read_all(keyring.sources());
+        keyring.take(read, &mut |_, _| {})
     }
 
     fn who(keyring: &Keyring, key: &'static str) -> Option<String> {
@@ -116,16 +148,16 @@ mod tests {
         assert_eq!(who(&keyring, "key-number-one-1"), None);
 
         std::fs::write(&path, "key-number-one-1\n").unwrap();
-        assert!(keyring.refresh(&mut |_, _| {}));
-        assert!(!keyring.refresh(&mut |_, _| {}));
+        assert!(refresh(&mut keyring));
+        assert!(!refresh(&mut keyring));
         assert_eq!(who(&keyring, "key-number-one-1"), Some("a".into()));
 
         std::fs::remove_file(&path).unwrap();
-        assert!(!keyring.refresh(&mut |_, _| {}));
+        assert!(!refresh(&mut keyring));
         assert_eq!(who(&keyring, "key-number-one-1"), Some("a".into()));
 
         std::fs::write(&path, "key-number-two-2").unwrap();
-        assert!(keyring.refresh(&mut |_, _| {}));
+        assert!(refresh(&mut keyring));
         assert_eq!(who(&keyring, "key-number-one-1"), None);
         assert_eq!(who(&keyring, "key-number-two-2"), Some("a".into()));
     }

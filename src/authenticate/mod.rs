@@ -6,7 +6,7 @@
 
 mod keyring;
 
-pub use self::keyring::{Credential, Keyring};
+pub use self::keyring::{Credential, Keyring, read_all};
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};

@@ -9,11 +9,14 @@ use crate::config::source::Spanned;
 use crate::config::yaml::{Node, Value};
 use crate::ids::{LimitName, RuleName};
 use crate::limits::{Per, Rate};
-use crate::policy::{NameGlob, PathGlob, PermanentDeletes};
+use crate::policy::{IrreversibleDeletes, NameGlob, PathGlob, PermanentDeletes};
 
+/// What is wrong is left out, so that the rest is still checked; `broken` says whether that was so.
 #[derive(Default)]
 pub(super) struct PolicyFile {
+    pub(super) broken: bool,
     pub(super) permanent_deletes: PermanentDeletes,
+    pub(super) irreversible_deletes: IrreversibleDeletes,
     pub(super) rules: Vec<Rule>,
     pub(super) limits: Vec<Limit>,
 }
@@ -66,17 +69,45 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
     if freezes.is_some_and(|freezes| freezes > 0) {
         fields.not_yet_supported("freeze");
     }
-    fields.not_yet_supported("irreversible_deletes");
+    let irreversible =
+        fields.or_with("irreversible_deletes", IrreversibleDeletes::Alarm, |node, report| {
+            let words = [
+                ("ignore", IrreversibleDeletes::Ignore),
+                ("alarm", IrreversibleDeletes::Alarm),
+                ("halt", IrreversibleDeletes::Halt),
+            ];
+            decode::word(node, "a setting for irreversible deletes", report, &words)
+        });
     let permanent = fields.or_with("permanent_deletes", PermanentDeletes::Deny, |node, report| {
         let words = [("deny", PermanentDeletes::Deny), ("by_rule", PermanentDeletes::ByRule)];
         decode::word(node, "a setting for permanent deletes", report, &words)
     });
-    let rules =
-        fields.or_with("rules", Vec::new(), |node, report| decode::list(node, report, rule));
-    let limits =
-        fields.or_with("rate_limits", Vec::new(), |node, report| decode::list(node, report, limit));
+    let rules = fields.or_with("rules", Vec::new(), |node, report| {
+        decode::list(node, report, |node, report| Some(rule(node, report)))
+    });
+    let limits = fields.or_with("rate_limits", Vec::new(), |node, report| {
+        decode::list(node, report, |node, report| Some(limit(node, report)))
+    });
     fields.finish();
-    Some(PolicyFile { permanent_deletes: permanent?, rules: rules?, limits: limits? })
+    let rules = rules.unwrap_or_else(|| vec![None]);
+    let limits = limits.unwrap_or_else(|| vec![None]);
+    Some(PolicyFile {
+        broken: permanent.is_none()
+            || irreversible.is_none()
+            || rules.iter().any(Option::is_none)
+            || limits.iter().any(Option::is_none),
+        permanent_deletes: permanent.unwrap_or_default(),
+        irreversible_deletes: irreversible.unwrap_or_default(),
+        rules: rules.into_iter().flatten().collect(),
+        limits: limits.into_iter().flatten().collect(),
+    })
+}
+
+impl PolicyFile {
+    /// Stands for a file of which nothing could be read.
+    pub(super) fn broken() -> Self {
+        Self { broken: true, ..Self::default() }
+    }
 }
 
 fn rule(node: &Node, report: &mut Report) -> Option<Rule> {
@@ -196,6 +227,13 @@ fn limit(node: &Node, report: &mut Report) -> Option<Limit> {
     let rate = fields.required_with("limit", rate);
     let burst = fields.or_with("burst", None, |node, report| positive(node, report).map(Some));
     let matches = selector(&mut fields);
+    if let (Some(rate), Some(Some(burst))) = (rate, burst)
+        && !rate.allows_burst(burst)
+    {
+        let place = fields.get("burst").map_or(fields.place(), |node| node.place);
+        let problem = Problem::error(place, "this burst takes more than ten years to grow back");
+        fields.report().push(problem.with_help("make it smaller, or the limit larger"));
+    }
     fields.finish();
     mode?;
     let rate = rate?;

@@ -12,7 +12,7 @@ use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::{NotUntil, Quota, RateLimiter};
 
-use self::store::{BoundedStore, Key, MAX_KEYS};
+use self::store::{BoundedStore, Key, MAX_KEYS, Peek};
 use crate::directory::Fingerprint;
 use crate::ids::LimitName;
 use crate::policy::{Permit, Selector, Subject};
@@ -64,12 +64,22 @@ impl Rate {
         (!interval.is_zero()).then_some(Self { count, window, interval })
     }
 
+    /// Whether so many may come at once: as long as it takes them to grow back, counting in
+    /// nanoseconds must not come to an end.
+    #[must_use]
+    pub fn allows_burst(&self, burst: NonZeroU32) -> bool {
+        self.interval.checked_mul(burst.get()).is_some_and(|whole| whole <= LONGEST_BURST)
+    }
+
     /// How many deletes a window.
     #[must_use]
     pub fn count(&self) -> NonZeroU32 {
         self.count
     }
 }
+
+/// Ten years.
+const LONGEST_BURST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Proof that the limits let a delete through. Only [`Limits::admit`] makes one.
 #[derive(Debug)]
@@ -93,6 +103,9 @@ struct Limit<C: Clock> {
     rule: LimitRule,
     store: BoundedStore,
     limiter: RateLimiter<Key, BoundedStore, C, NoOpMiddleware<C::Instant>>,
+    /// Over the same state. It was made a moment later, so it sees a moment less of time gone by: it
+    /// may be a microsecond too strict, never too lenient.
+    looker: RateLimiter<Key, Peek, C, NoOpMiddleware<C::Instant>>,
 }
 
 impl Limits {
@@ -122,15 +135,11 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 
-    /// What [`Limits::admit`] would refuse with, charging nothing that stays charged.
+    /// What [`Limits::admit`] would refuse with. Charges nothing.
     #[must_use]
     pub fn would_refuse(&self, permit: &Permit) -> Option<Refusal> {
-        let subject = permit.subject();
-        let exhausted = self.charge(&subject);
-        if exhausted.is_none() {
-            self.limits.iter().for_each(|limit| limit.refund(&subject));
-        }
-        exhausted.map(|exhausted| Refusal::RateLimited(Box::new(exhausted)))
+        let exhausted = self.longest_wait(&self.limits, &permit.subject())?;
+        Some(Refusal::RateLimited(Box::new(exhausted)))
     }
 
     fn charge(&self, subject: &Subject<'_>) -> Option<Exhausted> {
@@ -140,21 +149,23 @@ impl<C: Clock + Clone> Limits<C> {
         }
         // The caller is told the longest wait, so the limits behind the first are asked as well.
         let rest = self.limits.get(first..).unwrap_or_default();
-        rest.iter()
-            .filter_map(|limit| match limit.charge(subject) {
-                Ok(()) => {
-                    limit.refund(subject);
-                    None
-                }
-                Err(until) => Some(limit.exhausted(until.wait_time_from(self.clock.now()))),
-            })
-            .max_by_key(|exhausted| exhausted.wait)
+        self.longest_wait(rest, subject)
             // The first one's share grew back in between: the next try will pass.
             .or_else(|| self.limits.get(first).map(|limit| limit.exhausted(Duration::ZERO)))
     }
+
+    fn longest_wait(&self, limits: &[Limit<C>], subject: &Subject<'_>) -> Option<Exhausted> {
+        limits
+            .iter()
+            .filter_map(|limit| {
+                let until = limit.peek(subject).err()?;
+                Some(limit.exhausted(until.wait_time_from(self.clock.now())))
+            })
+            .max_by_key(|exhausted| exhausted.wait)
+    }
 }
 
-impl<C: Clock> Limit<C> {
+impl<C: Clock + Clone> Limit<C> {
     fn new(rule: LimitRule, clock: C) -> Self {
         let interval = rule.rate.interval;
         let store = BoundedStore::new(interval, MAX_KEYS);
@@ -162,13 +173,22 @@ impl<C: Clock> Limit<C> {
         let quota = Quota::with_period(interval)
             .unwrap_or(Quota::per_second(NonZeroU32::MIN))
             .allow_burst(rule.burst);
-        let limiter = RateLimiter::new(quota, store.clone(), clock);
-        Self { rule, store, limiter }
+        let limiter = RateLimiter::new(quota, store.clone(), clock.clone());
+        let looker = RateLimiter::new(quota, Peek(store.clone()), clock);
+        Self { rule, store, limiter, looker }
     }
 
     fn charge(&self, subject: &Subject<'_>) -> Result<(), NotUntil<C::Instant>> {
         if self.rule.matches.matches(subject) {
             self.limiter.check_key(&self.key(subject))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn peek(&self, subject: &Subject<'_>) -> Result<(), NotUntil<C::Instant>> {
+        if self.rule.matches.matches(subject) {
+            self.looker.check_key(&self.key(subject))
         } else {
             Ok(())
         }

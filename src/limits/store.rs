@@ -93,6 +93,25 @@ impl State {
     }
 }
 
+/// Looks at the state of a limit without changing it.
+pub(super) struct Peek(pub(super) BoundedStore);
+
+impl StateStore for Peek {
+    type Key = Key;
+
+    fn measure_and_replace<T, F, E>(&self, key: &Key, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let state = &*self.0.0;
+        let shard = state.shard(key).lock();
+        let held = shard.arrivals.get(key).copied();
+        let full = shard.arrivals.len() >= state.keys_a_shard;
+        let arrival = if held.is_none() && full { shard.overflow } else { held };
+        measure(arrival).map(|(outcome, _)| outcome)
+    }
+}
+
 impl StateStore for BoundedStore {
     type Key = Key;
 

@@ -10,7 +10,7 @@ use crate::delete::Route;
 use crate::directory::{Caller, Library, RecycleBin, Tenant, Tenants, UserIdRule};
 use crate::ids::{CallerName, LibraryId, SpaceId, TenantName};
 use crate::origin::Origin;
-use crate::policy::{NameGlob, Policy};
+use crate::policy::{Freezes, NameGlob, Policy};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -42,7 +42,9 @@ fn permit(caller: &str, target: &str) -> Permit {
     let tenants: Tenants = names.clone().into_iter().map(tenant).map(Arc::new).collect();
     let caller = Arc::new(Caller::new(CallerName::try_from(caller).unwrap(), names.to_vec()));
     let uri = format!("/v1/files/{target}").parse().unwrap();
-    Policy::default().decide(&tenants, &caller, Route::of(&uri).unwrap().delete().unwrap()).unwrap()
+    Policy::default()
+        .decide(&tenants, &Freezes::default(), &caller, Route::of(&uri).unwrap().delete().unwrap())
+        .unwrap()
 }
 
 /// The wait and the limit's name, or nothing where the delete was admitted.

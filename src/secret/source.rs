@@ -1,7 +1,7 @@
 //! Where a secret comes from: an environment variable or a file, never the configuration itself.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -31,6 +31,8 @@ enum Fault {
     NotSet,
     #[error("it cannot be read")]
     Unreadable(#[source] io::Error),
+    #[error("it is not a regular file")]
+    NotFile,
     #[error("it is empty")]
     Empty,
     #[error("it is larger than {MAX_BYTES} bytes")]
@@ -61,6 +63,10 @@ impl Source {
                 // One byte more than is taken tells a file that is too large. The room is there
                 // from the start, so that no half-filled buffer is left behind when it grows.
                 let mut bytes = Vec::with_capacity(MAX_BYTES + 1);
+                // Opening a FIFO would wait for somebody to write to it.
+                if !fs::metadata(path).map_err(Fault::Unreadable)?.is_file() {
+                    return Err(Fault::NotFile);
+                }
                 File::open(path)
                     .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
                     .map_err(Fault::Unreadable)?;
@@ -106,7 +112,7 @@ mod tests {
     fn read(content: &[u8]) -> Result<Secret, SourceError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        std::fs::write(&path, content).unwrap();
+        fs::write(&path, content).unwrap();
         Source::File(path).read()
     }
 
