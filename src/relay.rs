@@ -5,22 +5,19 @@
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, Response, StatusCode};
-use serde::Deserialize;
+use http::response::Parts;
+use http::{HeaderMap, Response, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
 
+use crate::access_token::AccessToken;
+use crate::delete::Mode;
+use crate::directory::RecycleBin;
+use crate::policy::Permit;
 use crate::refusal::UpstreamFault;
-use crate::token::AccessToken;
 use crate::upstream::Answer;
-
-/// What SMH says of itself in an error (smh-api.md 4.1), as far as it is needed here.
-#[derive(Deserialize)]
-struct ErrorObject<'a> {
-    #[serde(borrow)]
-    code: Option<std::borrow::Cow<'a, str>>,
-}
 
 impl Answer {
     /// Whether SMH rejects the gateway's token: it did nothing, and another token may help.
@@ -28,23 +25,40 @@ impl Answer {
     pub fn rejects_token(&self) -> bool {
         self.head.status == StatusCode::FORBIDDEN
             && (self.body.trim_ascii() == b"Forbidden"
-                || matches!(
-                    self.code().as_deref(),
-                    Some("InvalidAccessToken" | "AccessTokenVersionNotMatch")
-                ))
+                || matches!(self.code(), Some("InvalidAccessToken" | "AccessTokenVersionNotMatch")))
     }
+}
 
-    /// The `code` of SMH's error object, if the body is one.
-    #[must_use]
-    pub fn code(&self) -> Option<String> {
-        let object: ErrorObject<'_> = serde_json::from_slice(&self.body).ok()?;
-        object.code.map(std::borrow::Cow::into_owned)
-    }
+/// What an answer means beyond what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Meaning {
+    /// What it says.
+    AsItSays,
+    /// 204 to a delete that asked for the recycle bin of a library that should have one: the file
+    /// is gone for good (smh-api.md 2.2).
+    Irreversible,
+    /// 404 because of the library, the space or the route. Callers will read it as "already gone".
+    Misdirected,
+}
 
-    /// SMH's own id for the request: what its support asks for.
+impl Meaning {
+    /// What SMH's answer to a permitted delete means.
     #[must_use]
-    pub fn request_id(&self) -> Option<&HeaderValue> {
-        self.head.headers.get("x-request-id")
+    pub fn of(answer: &Answer, permit: &Permit) -> Self {
+        let keeps = permit.tenant().library.recycle_bin == RecycleBin::On;
+        match answer.head.status {
+            StatusCode::NO_CONTENT if keeps && permit.mode() == Mode::Recycle => Self::Irreversible,
+            StatusCode::NOT_FOUND => match answer.code() {
+                Some(
+                    "LibraryNotFound"
+                    | "SpaceNotFound"
+                    | "RouteNotFound"
+                    | "WrongLibraryIdOrSecret",
+                ) => Self::Misdirected,
+                _ => Self::AsItSays,
+            },
+            _ => Self::AsItSays,
+        }
     }
 }
 
@@ -53,25 +67,35 @@ impl Answer {
 /// # Errors
 /// The [`UpstreamFault`] for which it must not be relayed.
 pub fn to_caller(answer: Answer, token: &AccessToken) -> Result<Response<Bytes>, UpstreamFault> {
-    let Answer { mut head, body } = answer;
+    let Answer { mut head, body, .. } = answer;
     if head.status.is_redirection() {
         return Err(UpstreamFault::Redirected);
     }
     if head.status.is_informational() || has_ambiguous_length(&head.headers) {
         return Err(UpstreamFault::NotHttp);
     }
-    if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(UpstreamFault::Opaque);
     }
-    if token.occurs_in(&body) || head.headers.iter().any(|field| names_token(field, token)) {
+    if token.occurs_in(&body) || head_holds(&head, token) {
         return Err(UpstreamFault::EchoedCredential);
     }
     head.headers = end_to_end(head.headers);
+    // The version is about the connection, too.
+    head.version = Version::HTTP_11;
     Ok(Response::from_parts(head, body))
 }
 
-fn names_token((name, value): (&HeaderName, &HeaderValue), token: &AccessToken) -> bool {
-    token.occurs_in(value.as_bytes()) || token.occurs_in(name.as_str().as_bytes())
+/// Whether the token stands in a field's value, in its name (which was made lower case), or behind
+/// the status, from where hyper would write it out again.
+fn head_holds(head: &Parts, token: &AccessToken) -> bool {
+    let reason = head.extensions.get::<ReasonPhrase>();
+    reason.is_some_and(|reason| token.occurs_in(reason.as_bytes()))
+        || head.headers.iter().any(|(name, value)| {
+            token.occurs_in(value.as_bytes())
+                || token.occurs_ignoring_case_in(name.as_str().as_bytes())
+        })
 }
 
 /// RFC 9112, section 6.3: an answer whose length can be read in two ways may hide a second one.
@@ -123,6 +147,7 @@ static HOP_BY_HOP: [HeaderName; 8] = [
 mod tests {
     use super::*;
     use crate::secret::Secret;
+    use http::HeaderValue;
 
     fn answer(status: u16, fields: &[(&'static str, &'static str)], body: &'static str) -> Answer {
         let mut response = Response::new(Bytes::from(body));
@@ -131,7 +156,7 @@ mod tests {
             response.headers_mut().append(*name, HeaderValue::from_static(value));
         }
         let (head, body) = response.into_parts();
-        Answer { head, body }
+        Answer::new(head, body)
     }
 
     fn relayed(answer: Answer) -> Result<Response<Bytes>, UpstreamFault> {
@@ -185,11 +210,28 @@ mod tests {
             ),
             (200, &[("transfer-encoding", "gzip, chunked")], "", UpstreamFault::NotHttp),
             (200, &[("content-encoding", "gzip")], "", UpstreamFault::Opaque),
+            (
+                200,
+                &[("content-encoding", "identity"), ("content-encoding", "gzip")],
+                "",
+                UpstreamFault::Opaque,
+            ),
+            (200, &[("acctksentinel", "1")], "{}", UpstreamFault::EchoedCredential),
             (500, &[], "no acctksentinel here", UpstreamFault::EchoedCredential),
             (200, &[("x-echo", "t=acctksentinel")], "{}", UpstreamFault::EchoedCredential),
         ] {
             assert_eq!(relayed(answer(status, fields, body)).unwrap_err(), fault, "{fields:?}");
         }
+    }
+
+    #[test]
+    fn a_token_behind_the_status_does_not_pass() {
+        let mut echo = answer(403, &[], "{}");
+        echo.head.extensions.insert(ReasonPhrase::from_static(b"no acctkSENTINEL"));
+        let token = AccessToken::new(Secret::new(b"acctkSENTINEL".to_vec()));
+        assert_eq!(to_caller(echo, &token).unwrap_err(), UpstreamFault::EchoedCredential);
+        let named = answer(200, &[("acctksentinel", "1")], "{}");
+        assert_eq!(to_caller(named, &token).unwrap_err(), UpstreamFault::EchoedCredential);
     }
 
     #[test]

@@ -106,12 +106,25 @@ pub enum Permanence {
     RecycleBinOff,
 }
 
+/// Why deletes are frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FreezeFault {
+    /// SMH destroyed what it should have recycled.
+    #[error(
+        "deletes for this tenant are halted: SMH destroyed a file that should have gone to the \
+         recycle bin; an operator has to look"
+    )]
+    Irreversible,
+}
+
 /// How far a delete had come when SMH could not be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's text says what it is")]
 pub enum UpstreamFault {
     #[error("no connection to SMH could be made")]
     Unreachable,
+    #[error("SMH refused to take the delete")]
+    Refused,
     #[error("SMH rejected the gateway's token, and there was no other")]
     CredentialRejected,
     #[error("SMH answered with a redirect, which is neither followed nor relayed")]

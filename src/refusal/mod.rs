@@ -9,7 +9,7 @@ pub(crate) mod render;
 
 pub use self::code::Code;
 pub use self::fault::{
-    CredentialFault, PathFault, Permanence, QueryFault, RequestFault, UpstreamFault,
+    CredentialFault, FreezeFault, PathFault, Permanence, QueryFault, RequestFault, UpstreamFault,
 };
 
 use std::fmt;
@@ -65,6 +65,8 @@ pub enum Refusal {
     PermanentDeleteBlocked(Permanence),
     /// A rule denies it.
     DeniedByRule(RuleName),
+    /// The tenant is frozen.
+    Frozen(FreezeFault),
     /// A limit is used up.
     RateLimited(Box<Exhausted>),
     /// More deletes are in flight than configured.
@@ -105,11 +107,12 @@ impl Refusal {
             Self::TenantNotGranted => Code::TenantNotGranted,
             Self::PermanentDeleteBlocked(_) => Code::PermanentDeleteBlocked,
             Self::DeniedByRule(_) => Code::DeniedByRule,
+            Self::Frozen(_) => Code::Frozen,
             Self::RateLimited(_) => Code::RateLimited,
             Self::Overloaded => Code::Overloaded,
             Self::TokenUnavailable => Code::TokenUnavailable,
             Self::Upstream(fault) => match fault {
-                UpstreamFault::Unreachable => Code::UpstreamUnreachable,
+                UpstreamFault::Unreachable | UpstreamFault::Refused => Code::UpstreamUnreachable,
                 UpstreamFault::CredentialRejected => Code::UpstreamCredentialRejected,
                 UpstreamFault::Redirected => Code::UpstreamRedirected,
                 UpstreamFault::NotHttp
@@ -142,6 +145,7 @@ impl Refusal {
             ) => Outcome::Unknown,
             Self::Upstream(
                 UpstreamFault::Unreachable
+                | UpstreamFault::Refused
                 | UpstreamFault::CredentialRejected
                 | UpstreamFault::TimeoutBeforeSending,
             )
@@ -157,6 +161,7 @@ impl Refusal {
             | Self::TenantNotGranted
             | Self::PermanentDeleteBlocked(_)
             | Self::DeniedByRule(_)
+            | Self::Frozen(_)
             | Self::RateLimited(_)
             | Self::Overloaded
             | Self::TokenUnavailable => Outcome::NotSent,
@@ -210,6 +215,7 @@ impl Refusal {
             | Self::TenantNotGranted
             | Self::PermanentDeleteBlocked(_)
             | Self::DeniedByRule(_)
+            | Self::Frozen(_)
             | Self::Upstream(_) => None,
         }
     }
@@ -237,6 +243,7 @@ impl fmt::Display for Refusal {
             }
             Self::PermanentDeleteBlocked(permanence) => permanence.fmt(f),
             Self::DeniedByRule(rule) => write!(f, "the rule \"{rule}\" denies it"),
+            Self::Frozen(fault) => fault.fmt(f),
             Self::RateLimited(exhausted) => {
                 write!(f, "the limit \"{}\" is used up", exhausted.limit)
             }

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,61 +19,79 @@ use tokio_rustls::TlsConnector;
 use crate::origin::{Origin, Scheme};
 use crate::upstream::request::{Outgoing, Protocol};
 
-/// The sending half of a connection; hyper's driver holds the other.
-pub(super) enum Sender {
+/// A connection that can take deletes: the sending half; hyper's driver holds the other.
+pub(super) struct Connection {
+    sender: Sender,
+    made: Instant,
+}
+
+enum Sender {
     Http1(http1::SendRequest<Empty<Bytes>>),
     Http2(http2::SendRequest<Empty<Bytes>>),
 }
 
-/// What became of a request.
+/// What became of a request that has no answer.
 pub(super) enum Failure {
-    /// Not a byte of it left, or SMH said that it did not look at it: it may be sent again.
-    Unsent(hyper::Error),
+    /// Handed back: not a byte of it left.
+    Closed(hyper::Error),
+    /// SMH said that it did not look at it.
+    Refused(hyper::Error),
     /// It left, at least in part.
     Lost(hyper::Error),
 }
 
-impl Sender {
+impl Connection {
     pub(super) fn protocol(&self) -> Protocol {
-        match self {
-            Self::Http1(_) => Protocol::Http1,
-            Self::Http2(_) => Protocol::Http2,
+        match &self.sender {
+            Sender::Http1(_) => Protocol::Http1,
+            Sender::Http2(_) => Protocol::Http2,
         }
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        match self {
-            Self::Http1(sender) => sender.is_ready(),
-            Self::Http2(sender) => sender.is_ready(),
-        }
+    /// Fit to be used again: open, ready, and not so old that the world around it has changed.
+    pub(super) fn is_fit(&self) -> bool {
+        let ready = match &self.sender {
+            Sender::Http1(sender) => sender.is_ready(),
+            Sender::Http2(sender) => sender.is_ready(),
+        };
+        ready && self.made.elapsed() < MAX_AGE
+    }
+
+    /// Made later, and still open.
+    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        self.made > other.made && !self.is_closed()
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        match self {
-            Self::Http1(sender) => sender.is_closed(),
-            Self::Http2(sender) => sender.is_closed(),
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http2(sender) => sender.is_closed(),
         }
     }
 
     /// Another handle to the same connection, where it carries several requests at once.
     pub(super) fn shared(&self) -> Option<Self> {
-        match self {
-            Self::Http1(_) => None,
-            Self::Http2(sender) => Some(Self::Http2(sender.clone())),
+        match &self.sender {
+            Sender::Http1(_) => None,
+            Sender::Http2(sender) => {
+                Some(Self { sender: Sender::Http2(sender.clone()), made: self.made })
+            }
         }
     }
 
     /// Sends a request and waits for the head of the answer.
     pub(super) async fn send(&mut self, request: Outgoing) -> Result<Response<Incoming>, Failure> {
-        let sent = match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
-            Self::Http2(sender) => sender.try_send_request(request).await,
+        let sent = match &mut self.sender {
+            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http2(sender) => sender.try_send_request(request).await,
         };
         sent.map_err(|mut failed| {
             let untouched = failed.take_message().is_some();
             let error = failed.into_error();
-            if untouched || is_refused_stream(&error) {
-                Failure::Unsent(error)
+            if untouched {
+                Failure::Closed(error)
+            } else if was_refused(&error) {
+                Failure::Refused(error)
             } else {
                 Failure::Lost(error)
             }
@@ -81,13 +99,15 @@ impl Sender {
     }
 }
 
-/// RFC 9113, section 8.7: a stream that is refused was not processed.
-fn is_refused_stream(error: &hyper::Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|cause| cause.downcast_ref::<h2::Error>())
-        .is_some_and(|cause| {
-            cause.reason() == Some(h2::Reason::REFUSED_STREAM) && cause.is_remote()
-        })
+/// RFC 9113, section 8.7: neither a stream that is refused was processed, nor one above the last
+/// that a GOAWAY names, and h2 tells of a GOAWAY only to those above.
+fn was_refused(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        let refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+        cause.is_remote() && (refused || cause.is_go_away())
+    })
 }
 
 /// Dials, encrypts and shakes hands, all within `timeout`.
@@ -95,10 +115,11 @@ pub(super) async fn connect(
     origin: &Origin,
     tls: &Arc<ClientConfig>,
     timeout: Duration,
-) -> Result<Sender, ConnectError> {
-    tokio::time::timeout(timeout, dial(origin, tls))
+) -> Result<Connection, ConnectError> {
+    let sender = tokio::time::timeout(timeout, dial(origin, tls))
         .await
-        .unwrap_or_else(|_| Err(ConnectError::Timeout(timeout)))
+        .unwrap_or_else(|_| Err(ConnectError::Timeout(timeout)))?;
+    Ok(Connection { sender, made: Instant::now() })
 }
 
 /// Why there is no connection.
@@ -158,6 +179,10 @@ where
 {
     let (sender, driver) = http2::Builder::new(TokioExecutor::new())
         .max_header_list_size(MAX_HEAD_BYTES_H2)
+        // A connection that has silently died must not swallow deletes until they time out.
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(ConnectError::Handshake)?;
@@ -180,3 +205,9 @@ fn drive(driver: impl Future<Output = Result<(), hyper::Error>> + Send + 'static
 /// Largest head of an answer, in bytes. SMH's own are below 1 KiB.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEAD_BYTES_H2: u32 = 64 * 1024;
+
+/// Then it makes room for one that follows the host's name, roots and certificates as they are.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,35 +1,36 @@
 //! SMH, as a worker reaches it: an admitted delete and a token in, SMH's whole answer out.
 //!
-//! A delete is sent a second time only when SMH certainly did not act on the first: no connection
-//! was made, or the request was handed back untouched by a connection that had closed, or the
-//! stream was refused.
+//! A delete is sent a second time only when SMH certainly did not act on the first: a kept connection
+//! had closed before it took the request, or SMH refused to take it. The second try is the last.
 
+mod answer;
 mod connection;
 mod pool;
 mod request;
 pub mod tls;
 
+pub use self::answer::Answer;
 pub use self::request::TokenPlace;
 
 use std::error::Error;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Response, response};
+use http::{Method, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
 
-use self::connection::{Failure, Sender};
+use self::connection::{Connection, Failure};
 use self::pool::Pool;
+use crate::access_token::AccessToken;
 use crate::limits::Admission;
 use crate::origin::Origin;
 use crate::refusal::UpstreamFault;
-use crate::token::AccessToken;
 
 /// What gateway.yaml says under `upstream`, for every library.
 #[derive(Debug, Clone)]
@@ -44,22 +45,35 @@ pub struct Settings {
     pub tls: Arc<ClientConfig>,
 }
 
-/// A whole answer of SMH's, not yet judged.
-#[derive(Debug)]
-pub struct Answer {
-    /// Status, fields, and what hyper remembers of how they were written.
-    pub head: response::Parts,
-    /// All of it.
-    pub body: Bytes,
-}
-
 /// Why there is no whole answer.
 #[derive(Debug)]
 pub struct Failed {
     /// For the caller.
     pub fault: UpstreamFault,
-    /// For the log: the chain of errors, which never holds a target.
+    /// For the log: the chain of errors, of which none holds a target.
     pub cause: String,
+}
+
+/// How often one delete was given to a connection, whatever became of it.
+#[derive(Debug, Default)]
+pub struct Tries {
+    given: AtomicU32,
+    /// Those of which SMH certainly took nothing.
+    untaken: AtomicU32,
+}
+
+impl Tries {
+    /// How often it left, as far as is known.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        self.given.load(Ordering::Relaxed).saturating_sub(self.untaken.load(Ordering::Relaxed))
+    }
+
+    /// How often it was tried.
+    #[must_use]
+    pub fn given(&self) -> u32 {
+        self.given.load(Ordering::Relaxed)
+    }
 }
 
 /// One worker's way to SMH.
@@ -79,11 +93,12 @@ impl Client {
         token: &AccessToken,
         settings: &Settings,
         deadline: Instant,
+        tries: &Tries,
     ) -> Result<Answer, Failed> {
-        let sent = AtomicBool::new(false);
-        let attempt = self.attempt(admission, token, settings, &sent);
+        let before = tries.sent();
+        let attempt = self.attempt(admission, token, settings, tries);
         timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
-            let fault = if sent.load(Ordering::Relaxed) {
+            let fault = if tries.sent() > before {
                 UpstreamFault::Timeout
             } else {
                 UpstreamFault::TimeoutBeforeSending
@@ -97,65 +112,118 @@ impl Client {
         admission: &Admission,
         token: &AccessToken,
         settings: &Settings,
-        sent: &AtomicBool,
+        tries: &Tries,
     ) -> Result<Answer, Failed> {
         let origin = &admission.permit().tenant().library.origin;
-        loop {
-            let (mut connection, fresh) = self.connection(origin, settings).await?;
-            let request =
-                request::build(admission, token, settings.token_in, connection.protocol())
-                    .ok_or_else(|| failed(UpstreamFault::Unreachable, "no target could be made"))?;
-            sent.store(true, Ordering::Relaxed);
-            match connection.send(request).await {
-                Ok(response) => {
-                    let answer = whole(response).await?;
-                    self.keep(origin, connection);
-                    return Ok(answer);
-                }
-                Err(Failure::Unsent(error)) if fresh => {
-                    return Err(failed(UpstreamFault::Unreachable, &chain(&error)));
-                }
-                // A kept connection had closed before it took the request: there are only so many.
-                Err(Failure::Unsent(_)) => sent.store(false, Ordering::Relaxed),
-                Err(Failure::Lost(error)) => return Err(failed(blame(&error), &chain(&error))),
-            }
+        let first = match self.pool.take(origin) {
+            Some(kept) => kept,
+            None => self.connect(origin, settings).await?,
+        };
+        let again = match self.once(first, admission, token, settings, tries).await {
+            Ok(answer) => return answer,
+            Err(Failure::Lost(error)) => return Err(failed(blame(&error), &chain(&error))),
+            // Another of the kept ones may have closed as well.
+            Err(Failure::Closed(_)) => None,
+            // One stream was refused, but the connection may still be good.
+            Err(Failure::Refused(_)) => self.pool.take(origin),
+        };
+        let second = match again {
+            Some(same) => same,
+            None => self.connect(origin, settings).await?,
+        };
+        match self.once(second, admission, token, settings, tries).await {
+            Ok(answer) => answer,
+            Err(Failure::Lost(error)) => Err(failed(blame(&error), &chain(&error))),
+            Err(Failure::Closed(error)) => Err(failed(UpstreamFault::Unreachable, &chain(&error))),
+            Err(Failure::Refused(error)) => Err(failed(UpstreamFault::Refused, &chain(&error))),
         }
     }
 
-    /// A kept connection, or a new one and `true`.
-    async fn connection(
+    /// Sends once, on this connection. The inner result is SMH's answer, whole or broken.
+    async fn once(
         &self,
-        origin: &Origin,
+        mut connection: Connection,
+        admission: &Admission,
+        token: &AccessToken,
         settings: &Settings,
-    ) -> Result<(Sender, bool), Failed> {
-        if let Some(kept) = self.pool.take(origin) {
-            return Ok((kept, false));
-        }
-        match connection::connect(origin, &settings.tls, settings.connect_timeout).await {
-            Ok(made) => {
-                if let Some(shared) = made.shared() {
-                    self.pool.put(origin, shared);
+        tries: &Tries,
+    ) -> Result<Result<Answer, Failed>, Failure> {
+        let origin = &admission.permit().tenant().library.origin;
+        let built = request::build(admission, token, settings.token_in, connection.protocol());
+        let Some(request) = built else {
+            return Ok(Err(failed(UpstreamFault::Unreachable, "no target could be made")));
+        };
+        tries.given.fetch_add(1, Ordering::Relaxed);
+        match connection.send(request).await {
+            Ok(response) => {
+                let answer = whole(response).await;
+                if answer.is_ok() {
+                    self.pool.put(origin, connection);
                 }
-                Ok((made, true))
+                Ok(answer)
             }
-            Err(error) => Err(failed(UpstreamFault::Unreachable, &chain(&error))),
+            Err(failure) => {
+                if !matches!(failure, Failure::Lost(_)) {
+                    tries.untaken.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(failure)
+            }
         }
     }
 
-    fn keep(&self, origin: &Origin, connection: Sender) {
-        match connection {
-            Sender::Http1(_) => self.pool.put(origin, connection),
-            // It never left the pool.
-            Sender::Http2(_) => {}
+    async fn connect(&self, origin: &Origin, settings: &Settings) -> Result<Connection, Failed> {
+        let made = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
+        let made = made.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
+        if let Some(shared) = made.shared() {
+            self.pool.put(origin, shared);
         }
+        Ok(made)
     }
+}
+
+/// Whether an origin can be reached, and its certificate is good.
+///
+/// # Errors
+/// [`Failed`], with the cause in words.
+pub(crate) async fn reach(origin: &Origin, settings: &Settings) -> Result<(), Failed> {
+    let connected = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
+    connected.map(|_| ()).map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))
+}
+
+/// One call that is no delete, on a connection of its own: tokens, and what `doctor` asks.
+///
+/// # Errors
+/// [`Failed`], of which only the kind is of use: nothing was lost.
+pub(crate) async fn call(
+    origin: &Origin,
+    settings: &Settings,
+    method: Method,
+    target: Zeroizing<Vec<u8>>,
+    timeout: Duration,
+) -> Result<Answer, Failed> {
+    let exchange = async {
+        let connected = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
+        let mut connection =
+            connected.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
+        let request = request::plain(origin, method, target, connection.protocol())
+            .ok_or_else(|| failed(UpstreamFault::Unreachable, "no target could be made"))?;
+        match connection.send(request).await {
+            Ok(response) => whole(response).await,
+            Err(Failure::Closed(error) | Failure::Refused(error) | Failure::Lost(error)) => {
+                Err(failed(blame(&error), &chain(&error)))
+            }
+        }
+    };
+    tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
+        Err(Failed { fault: UpstreamFault::Timeout, cause: format!("no answer in {timeout:?}") })
+    })
 }
 
 /// Waits for the whole body: half an answer must never look like one.
 async fn whole(response: Response<Incoming>) -> Result<Answer, Failed> {
     let (head, body) = response.into_parts();
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(body) => Ok(Answer { head, body: body.to_bytes() }),
+        Ok(body) => Ok(Answer::new(head, body.to_bytes())),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             Err(failed(UpstreamFault::TooLarge, "the body is too large"))
         }
@@ -178,14 +246,22 @@ fn failed(fault: UpstreamFault, cause: &str) -> Failed {
     Failed { fault, cause: cause.to_owned() }
 }
 
-/// An error and what caused it, on one line.
+/// An error and what caused it, on one line. Of an HTTP/2 error only its reason: what the peer sends
+/// along with it can be anything, and so our request.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let separator = if text.is_empty() { "" } else { ": " };
         // Writing to a string cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
+        let _ = match error.downcast_ref::<h2::Error>() {
+            Some(http2) => match http2.reason() {
+                Some(reason) => write!(text, "{separator}HTTP/2 {reason:?}"),
+                None => write!(text, "{separator}HTTP/2 connection lost"),
+            },
+            None => write!(text, "{separator}{error}"),
+        };
+        next = if error.is::<h2::Error>() { None } else { error.source() };
     }
     text
 }

@@ -11,11 +11,11 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 use http_body_util::Empty;
 use zeroize::Zeroizing;
 
+use crate::access_token::AccessToken;
 use crate::delete::{Mode, encode_into};
 use crate::limits::Admission;
 use crate::origin::{Origin, Scheme};
 use crate::refusal::render::PRODUCT;
-use crate::token::AccessToken;
 
 /// A delete has no body.
 pub(super) type Outgoing = Request<Empty<Bytes>>;
@@ -45,9 +45,25 @@ pub(super) fn build(
     protocol: Protocol,
 ) -> Option<Outgoing> {
     let origin = &admission.permit().tenant().library.origin;
-    let path = PathAndQuery::from_maybe_shared(target(admission, token, place)).ok()?;
+    let target = target(admission, token, place);
+    let mut request = plain(origin, Method::DELETE, target, protocol)?;
+    if place == TokenPlace::Header {
+        request.headers_mut().insert(AUTHORIZATION, bearer(token)?);
+    }
+    Some(request)
+}
+
+/// A request with the fields that every request of the gateway's has, and no others.
+pub(super) fn plain(
+    origin: &Origin,
+    method: Method,
+    target: Zeroizing<Vec<u8>>,
+    protocol: Protocol,
+) -> Option<Outgoing> {
+    // Wiped when the last part of the request is dropped.
+    let path = PathAndQuery::from_maybe_shared(Bytes::from_owner(target)).ok()?;
     let mut request = Request::new(Empty::new());
-    *request.method_mut() = Method::DELETE;
+    *request.method_mut() = method;
     *request.headers_mut() = HeaderMap::with_capacity(FIELDS);
     match protocol {
         Protocol::Http1 => {
@@ -64,14 +80,11 @@ pub(super) fn build(
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     // An answer in another coding could not be searched for the token.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if place == TokenPlace::Header {
-        headers.insert(AUTHORIZATION, bearer(token)?);
-    }
     Some(request)
 }
 
 /// `/api/v1/file/{LibraryId}/{SpaceId}/{FilePath}?permanent=…&access_token=…&user_id=…`
-fn target(admission: &Admission, token: &AccessToken, place: TokenPlace) -> Bytes {
+fn target(admission: &Admission, token: &AccessToken, place: TokenPlace) -> Zeroizing<Vec<u8>> {
     let (permit, subject) = (admission.permit(), admission.permit().subject());
     let tenant = permit.tenant();
     let mut target = Zeroizing::new(Vec::with_capacity(TARGET_BYTES));
@@ -93,8 +106,7 @@ fn target(admission: &Admission, token: &AccessToken, place: TokenPlace) -> Byte
         target.extend_from_slice(b"&user_id=");
         encode_into(&mut target, user_id.as_str().as_bytes());
     }
-    // Wiped when the last part of the request is dropped.
-    Bytes::from_owner(target)
+    target
 }
 
 fn absolute(origin: &Origin, path: PathAndQuery) -> Option<Uri> {

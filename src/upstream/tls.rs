@@ -48,6 +48,10 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {
     let unreadable = |error: rustls::pki_types::pem::Error| {
         RootsError::Unreadable(name.clone(), error.to_string())
     };
+    // Opening a FIFO would wait for somebody to write to it.
+    if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return Err(RootsError::Unreadable(name, "it is not a regular file".to_owned()));
+    }
     let mut found = false;
     for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
         let certificate = certificate.map_err(unreadable)?;
