@@ -7,7 +7,8 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::authenticate::{Authenticator, Keyring};
+use crate::alarms::Alarms;
+use crate::authenticate::{Authenticator, Keyring, read_all};
 use crate::config::Snapshot;
 use crate::directory::Tenants;
 use crate::limits::Limits;
@@ -68,7 +69,8 @@ pub struct Gateway {
     in_force: ArcSwap<InForce>,
     keyring: Mutex<Keyring>,
     snapshot: Arc<Snapshot>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
+    alarms: Alarms,
     in_flight: Tally,
     connections: Tally,
     phase: watch::Sender<Phase>,
@@ -80,11 +82,19 @@ impl Gateway {
     /// [`Gateway::pending`] until it can.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Arc<Self> {
-        let tokens = Tokens::read(snapshot.token_sources(), &mut |library, error| {
-            log_unreadable("token", library.as_str(), &error);
-        });
+        let metrics = Arc::new(Metrics::new());
+        let (sources, grantees) = (snapshot.token_sources(), snapshot.grantees());
+        let tokens = Tokens::start(
+            sources,
+            &grantees,
+            &snapshot.upstream,
+            &metrics,
+            &mut |library, error| {
+                log_unreadable("token", library.as_str(), &error);
+            },
+        );
         let keyring = Keyring::read(snapshot.credentials(), &mut |caller, error| {
-            log_unreadable("API key", caller.name.as_str(), &error);
+            log_unreadable("API key", caller.name.as_str(), error);
         });
         let in_force = InForce {
             tenants: Arc::new(snapshot.tenants.iter().cloned().collect()),
@@ -99,7 +109,8 @@ impl Gateway {
             in_force: ArcSwap::from_pointee(in_force),
             keyring: Mutex::new(keyring),
             snapshot,
-            metrics: Metrics::new(),
+            metrics,
+            alarms: Alarms::default(),
             in_flight: Tally::default(),
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -123,6 +134,12 @@ impl Gateway {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What operators must hear of.
+    #[must_use]
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     /// Deletes being worked on.
@@ -177,8 +194,10 @@ impl Gateway {
             Ok(()) => tracing::info!(%library, "another token was read from its source"),
             Err(error) => tracing::debug!(%library, %error, "the token cannot be read again"),
         });
+        let sources = self.keyring.lock().sources();
+        let read = read_all(sources);
         let mut keyring = self.keyring.lock();
-        let changed = keyring.refresh(&mut |caller, error| {
+        let changed = keyring.take(read, &mut |caller, error| {
             tracing::debug!(caller = %caller.name, %error, "an API key cannot be read again");
         });
         if changed {

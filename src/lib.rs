@@ -17,14 +17,16 @@ pub mod authenticate;
 pub mod policy;
 pub mod limits;
 
-// SMH and back.
-pub mod token;
-pub mod upstream;
-pub mod relay;
-
 // What is seen of it.
 pub mod log;
 pub mod metrics;
+
+// SMH and back.
+pub mod access_token;
+pub mod upstream;
+pub mod token;
+pub mod relay;
+pub mod alarms;
 
 // The files that operators write.
 pub mod config;
@@ -35,6 +37,7 @@ mod journey;
 pub mod server;
 pub mod admin;
 pub mod run;
+pub mod doctor;
 
 // Stands apart: shares no code with the rest, so that no mistake is shared either.
 pub mod simulator;

@@ -106,7 +106,7 @@ impl Running {
         };
         let limit = if hurried { Duration::ZERO } else { self.shutdown.drain };
         let mut hurried = hurried;
-        let whole = self
+        let cut_off = self
             .server
             .drain(async {
                 tokio::select! {
@@ -115,12 +115,14 @@ impl Running {
                 }
             })
             .await;
+        // After the last delete, since it would need its token.
+        self.gateway.in_force().tokens.revoke_all().await;
         self.helpers.shutdown().await;
         drop(self.log);
-        match (whole, hurried) {
-            (true, _) => Ended::Finished,
-            (false, true) => Ended::Hurried,
-            (false, false) => Ended::Overdue,
+        match (cut_off, hurried) {
+            (None, _) => Ended::Finished,
+            (Some(cut_off), true) => Ended::Hurried { cut_off },
+            (Some(cut_off), false) => Ended::Overdue { cut_off },
         }
     }
 
@@ -135,10 +137,16 @@ impl Running {
 pub enum Ended {
     /// Nothing was cut off.
     Finished,
-    /// What was in flight did not end within `shutdown.drain`.
-    Overdue,
+    /// Connections were still open after `shutdown.drain`, and so many deletes in flight.
+    Overdue {
+        /// Deletes of which SMH's answer was not waited for.
+        cut_off: usize,
+    },
     /// It was told to leave at once.
-    Hurried,
+    Hurried {
+        /// Deletes of which SMH's answer was not waited for.
+        cut_off: usize,
+    },
 }
 
 /// Follows the files that hold secrets: no event is relied upon, since mounts are swapped in ways

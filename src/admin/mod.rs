@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::gateway::{Gateway, Phase};
+use crate::token::{MintError, SecretStatus, TokenStatus};
 
 /// Serves the admin listener until it is dropped.
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
@@ -100,6 +101,14 @@ fn status(gateway: &Gateway) -> Value {
         "uptime_seconds": since(gateway.started()).as_secs(),
         "in_flight": gateway.in_flight().count(),
         "connections": gateway.connections().count(),
+        "tokens": gateway.in_force().tokens.status().iter().map(token).collect::<Vec<_>>(),
+        "library_secrets": gateway.in_force().tokens.secrets().iter().map(secret).collect::<Vec<_>>(),
+        "halted_tenants": gateway
+            .alarms()
+            .freezes()
+            .halted()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
         "config": {
             "file": snapshot.file.display().to_string(),
             "policy_file": snapshot.policy_file.as_ref().map(|file| file.display().to_string()),
@@ -109,7 +118,32 @@ fn status(gateway: &Gateway) -> Value {
     })
 }
 
+fn token(token: &TokenStatus) -> Value {
+    json!({
+        "caller": token.caller.as_str(),
+        "tenant": token.tenant.as_str(),
+        "age_seconds": token.age.map(|age| age.as_secs()),
+        "expires_in_at_least_seconds": token.expires_in.map(|left| left.as_secs()),
+        "failed_mints": token.failures,
+        "last_error": token.last_error.map(MintError::name),
+    })
+}
+
+fn secret(secret: &SecretStatus) -> Value {
+    json!({
+        "library": secret.library.as_str(),
+        "in_force": secret.in_force,
+        "new_secret_error": secret.new_secret_error.map(MintError::name),
+    })
+}
+
 fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
+    let scraped = &gateway.metrics().tokens;
+    scraped.begin_scrape();
+    for token in gateway.in_force().tokens.status() {
+        let life = token.age.zip(token.expires_in);
+        scraped.pair(&token.caller, &token.tenant, life, token.failures);
+    }
     let counts = (gateway.in_flight().count(), gateway.connections().count());
     let Ok(open_metrics) = gateway.metrics().encode(counts.0, counts.1) else {
         return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");

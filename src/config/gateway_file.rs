@@ -7,24 +7,29 @@ use std::time::Duration;
 
 use crate::authenticate::{Credential, KeyDigest};
 use crate::config::decode::{self, Fields};
+use crate::config::library_file::{Library, library, not_literal, path};
 use crate::config::report::{Problem, Report};
 use crate::config::source::Spanned;
 use crate::config::yaml::{Node, Value};
-use crate::directory::{RecycleBin, UserIdRule};
-use crate::ids::{CallerName, LibraryId, NameError, SpaceId, TenantName, UserId};
+use crate::directory::UserIdRule;
+use crate::ids::{CallerName, LibraryId, SpaceId, TenantName, UserId};
 use crate::secret::Source;
 use crate::upstream::TokenPlace;
 
 /// A map of names. A value is missing where it was wrong: its name is still known.
 pub(super) type Named<K, V> = Vec<(Spanned<K>, Option<V>)>;
 
+/// A section that is wrong is replaced by its default, so that the rest is still checked; `whole`
+/// says whether there was one.
 pub(super) struct GatewayFile {
+    pub(super) whole: bool,
     pub(super) listeners: Vec<Listener>,
     pub(super) admin: Admin,
     pub(super) upstream: Upstream,
-    pub(super) libraries: Named<LibraryId, Library>,
-    pub(super) tenants: Named<TenantName, Tenant>,
-    pub(super) callers: Named<CallerName, Caller>,
+    /// `None` where it is no map: then nobody knows which names there are.
+    pub(super) libraries: Option<Named<LibraryId, Library>>,
+    pub(super) tenants: Option<Named<TenantName, Tenant>>,
+    pub(super) callers: Option<Named<CallerName, Caller>>,
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) shutdown: Shutdown,
     pub(super) log: DeleteLog,
@@ -43,12 +48,6 @@ pub(super) struct Upstream {
     pub(super) timeout: Duration,
     pub(super) max_in_flight: usize,
     pub(super) token_in: TokenPlace,
-}
-
-pub(super) struct Library {
-    pub(super) url: Option<Spanned<String>>,
-    pub(super) recycle_bin: RecycleBin,
-    pub(super) token: Source,
 }
 
 pub(super) struct Tenant {
@@ -116,16 +115,19 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         fields.not_yet_supported(later);
     }
     fields.finish();
+    let sections = [listeners.is_some(), admin.is_some(), upstream.is_some(), libraries.is_some()];
+    let others = [tenants.is_some(), callers.is_some(), shutdown.is_some(), log.is_some()];
     Some(GatewayFile {
-        listeners: listeners?,
-        admin: admin?,
-        upstream: upstream?,
-        libraries: libraries?,
-        tenants: tenants?,
-        callers: callers?,
+        whole: sections.into_iter().chain(others).all(|is_there| is_there),
+        listeners: listeners.unwrap_or_default(),
+        admin: admin.unwrap_or(DEFAULT_ADMIN),
+        upstream: upstream.unwrap_or_default(),
+        libraries,
+        tenants,
+        callers,
         workers,
-        shutdown: shutdown?,
-        log: log?,
+        shutdown: shutdown.unwrap_or(DEFAULT_SHUTDOWN),
+        log: log.unwrap_or(DeleteLog::Stdout),
         policy,
     })
 }
@@ -210,30 +212,6 @@ impl Default for Upstream {
     }
 }
 
-fn library(node: &Node, report: &mut Report) -> Option<Library> {
-    let mut fields = Fields::of(node, "a library", report)?;
-    let url = fields.optional("url");
-    let recycle_bin = fields.or_with("recycle_bin", RecycleBin::On, |node, report| {
-        let words = [("on", RecycleBin::On), ("off", RecycleBin::Off)];
-        decode::word(node, "a recycle bin setting", report, &words)
-    });
-    let token = fields.required_with("token", |node, report| {
-        let mut fields = Fields::of(node, "a token", report)?;
-        let source = match fields.one_of(&["env", "file", "mint"])? {
-            ("env", node) => environment(node, fields.report()),
-            ("file", node) => path(node, fields.report()).map(|path| Source::File(path.value)),
-            _ => {
-                fields.not_yet_supported("mint");
-                None
-            }
-        };
-        fields.finish();
-        source
-    });
-    fields.finish();
-    Some(Library { url, recycle_bin: recycle_bin?, token: token? })
-}
-
 fn tenant(node: &Node, report: &mut Report) -> Option<Tenant> {
     let mut fields = Fields::of(node, "a tenant", report)?;
     let library = fields.required("library");
@@ -292,6 +270,7 @@ fn caller(node: &Node, report: &mut Report) -> Option<Caller> {
 }
 
 fn api_key(node: &Node, report: &mut Report) -> Option<Spanned<Credential>> {
+    not_literal(node, "an API key", "`{ file: … }` or `{ sha256: … }`", report)?;
     let mut fields = Fields::of(node, "an API key", report)?;
     let credential = match fields.one_of(&["sha256", "file"])? {
         ("sha256", node) => {
@@ -332,25 +311,6 @@ fn address(node: &Node, report: &mut Report) -> Option<Spanned<SocketAddr>> {
         text.parse().map_err(|_| "names are not looked up here")
     })?;
     Some(Spanned { place: node.place, value: address })
-}
-
-fn path(node: &Node, report: &mut Report) -> Option<Spanned<PathBuf>> {
-    let path = decode::parsed(node, "a path", report, |text| {
-        if text.is_empty() || text.contains('\0') { Err("it is empty") } else { Ok(text.into()) }
-    })?;
-    Some(Spanned { place: node.place, value: path })
-}
-
-fn environment(node: &Node, report: &mut Report) -> Option<Source> {
-    decode::parsed(node, "the name of an environment variable", report, |text| {
-        let begins = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-        let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if begins && rest {
-            Ok(Source::Environment(text.to_owned()))
-        } else {
-            Err(NameError::Character('-', "letters, digits and _"))
-        }
-    })
 }
 
 /// A whole number from 1.

@@ -1,5 +1,6 @@
 //! From the two files to one [`Snapshot`]: what names refer to, and what must hold between them.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -7,17 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::authenticate::Credential;
-use crate::config::gateway_file::GatewayFile;
+use crate::config::gateway_file::{GatewayFile, Named};
+use crate::config::library_file::Token;
 use crate::config::policy_file::{self, Effect, Glob, PolicyFile};
 use crate::config::report::{Problem, Report};
 use crate::config::snapshot::{ConfiguredCaller, ConfiguredLibrary, Snapshot};
 use crate::config::source::{Place, Spanned};
-use crate::directory::{Caller, Library, Tenant};
+use crate::directory::{Caller, Library, RecycleBin, Tenant, UserIdRule};
 use crate::ids::{CallerName, LibraryId, TenantName};
 use crate::limits::LimitRule;
 use crate::origin::{Origin, Scheme};
-use crate::policy::{NameGlob, Policy, Rule, Selector};
+use crate::policy::{NameGlob, PermanentDeletes, Policy, Rule, Selector};
 use crate::secret::Source;
+use crate::token::{MintPlan, TokenSource};
 use crate::upstream::{Settings, tls};
 
 /// What was read, and from where.
@@ -34,17 +37,19 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let Files { gateway, policy, file, policy_file, sha256 } = files;
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let names = Names {
-        libraries: gateway.libraries.iter().map(|(name, _)| name.value.as_str()).collect(),
-        tenants: gateway.tenants.iter().map(|(name, _)| name.value.as_str()).collect(),
-        callers: gateway.callers.iter().map(|(name, _)| name.value.as_str()).collect(),
+        libraries: names_of(gateway.libraries.as_ref()),
+        tenants: names_of(gateway.tenants.as_ref()),
+        callers: names_of(gateway.callers.as_ref()),
     };
     check_listeners(&gateway, report);
+    let is_whole = gateway.whole && !policy.broken;
     let (policy, limits) = link_policy(policy, &names, report);
     let libraries = link_libraries(&gateway, &folder, report);
     let tenants = link_tenants(&gateway, &libraries, &names, report);
+    warn_of_minted_tokens(&gateway, &libraries, &policy, report);
     let callers = link_callers(&gateway, &folder, &names, report);
     let upstream = link_upstream(&gateway, &folder, report);
-    if report.has_errors() {
+    if report.has_errors() || !is_whole {
         return None;
     }
     Some(Snapshot {
@@ -66,11 +71,15 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     })
 }
 
-/// What can be referred to by name.
+/// What can be referred to by name; `None` where that is not known.
 struct Names<'f> {
-    libraries: Vec<&'f str>,
-    tenants: Vec<&'f str>,
-    callers: Vec<&'f str>,
+    libraries: Option<Vec<&'f str>>,
+    tenants: Option<Vec<&'f str>>,
+    callers: Option<Vec<&'f str>>,
+}
+
+fn names_of<K: Borrow<str>, V>(named: Option<&Named<K, V>>) -> Option<Vec<&str>> {
+    named.map(|named| named.iter().map(|(name, _)| name.value.borrow()).collect())
 }
 
 /// The processors that this process may use; the CPU limit of a container counts.
@@ -115,7 +124,7 @@ fn check_listeners(gateway: &GatewayFile, report: &mut Report) {
 }
 
 fn credentials(gateway: &GatewayFile) -> impl Iterator<Item = (&CallerName, &Spanned<Credential>)> {
-    gateway.callers.iter().flat_map(|(name, caller)| {
+    gateway.callers.iter().flatten().flat_map(|(name, caller)| {
         caller.iter().flat_map(|c| &c.credentials).map(|credential| (&name.value, credential))
     })
 }
@@ -126,12 +135,18 @@ fn link_libraries(
     report: &mut Report,
 ) -> HashMap<LibraryId, ConfiguredLibrary> {
     let mut linked = HashMap::new();
-    for (id, library) in &gateway.libraries {
+    for (id, library) in gateway.libraries.iter().flatten() {
         let Some(library) = library else { continue };
         let url = library.url.as_ref().or(gateway.upstream.url.as_ref());
         let Some(origin) = origin(url, id, report) else { continue };
         let shared = Library::new(id.value.clone(), origin, library.recycle_bin);
-        let token = below(folder, &library.token);
+        let token = match &library.token {
+            Token::Given(source) => TokenSource::Given(below(folder, source)),
+            Token::Minted(plan) => TokenSource::Minted(MintPlan {
+                library_secret: below(folder, &plan.library_secret),
+                ..plan.clone()
+            }),
+        };
         linked.insert(id.value.clone(), ConfiguredLibrary { library: Arc::new(shared), token });
     }
     linked
@@ -169,13 +184,24 @@ fn link_tenants(
     names: &Names<'_>,
     report: &mut Report,
 ) -> Vec<Arc<Tenant>> {
-    let mut linked = Vec::new();
-    for (name, tenant) in &gateway.tenants {
+    let mut linked: Vec<Arc<Tenant>> = Vec::new();
+    for (name, tenant) in gateway.tenants.iter().flatten() {
         let Some(tenant) = tenant else { continue };
         let Spanned { place, value: library } = &tenant.library;
-        if !names.libraries.contains(&library.as_str()) {
-            report.unknown_name(*place, "library", library, names.libraries.iter().copied());
+        if let Some(known) = &names.libraries
+            && !known.contains(&library.as_str())
+        {
+            report.unknown_name(*place, "library", library, known.iter().copied());
         } else if let Some(configured) = libraries.get(library.as_str()) {
+            let same = |other: &&Arc<Tenant>| {
+                other.library.id == configured.library.id && other.space == tenant.space
+            };
+            if let Some(other) = linked.iter().find(same) {
+                let message = format!("this is the space of tenant `{}`, too", other.name);
+                let problem = Problem::warning(name.place, "shared-space", message);
+                let help = "a rule for one of them is walked around through the other";
+                report.push(problem.with_help(help));
+            }
             linked.push(Arc::new(Tenant::new(
                 name.value.clone(),
                 Arc::clone(&configured.library),
@@ -187,6 +213,38 @@ fn link_tenants(
     linked
 }
 
+/// What a minted token cannot do although the files look as if it could.
+fn warn_of_minted_tokens(
+    gateway: &GatewayFile,
+    libraries: &HashMap<LibraryId, ConfiguredLibrary>,
+    policy: &Policy,
+    report: &mut Report,
+) {
+    let by_rule = policy.permanent_deletes == PermanentDeletes::ByRule;
+    for (_, tenant) in gateway.tenants.iter().flatten() {
+        let Some(tenant) = tenant else { continue };
+        let Some(configured) = libraries.get(tenant.library.value.as_str()) else { continue };
+        let TokenSource::Minted(plan) = &configured.token else { continue };
+        if tenant.user_id == UserIdRule::Forward {
+            let message = "this tenant forwards `user_id`, but SMH heeds it only for an admin token \
+                           that was issued without a user, which is not what is minted";
+            let problem = Problem::warning(tenant.library.place, "minted-user-id", message);
+            report.push(problem.with_help("say `user_id: forbid`, or give the library a `token`"));
+        }
+        let keeps = configured.library.recycle_bin == RecycleBin::On;
+        if by_rule && keeps && !plan.grant.covers_permanent_deletes() {
+            let message = format!(
+                "the policy may allow permanent deletes, but the tokens of this library are minted \
+                 with `{}`, and SMH will refuse them",
+                plan.grant.as_str()
+            );
+            let problem = Problem::warning(tenant.library.place, "minted-grant", message);
+            let help = "say `grant: delete_file,delete_file_permanent`, and why";
+            report.push(problem.with_help(help));
+        }
+    }
+}
+
 fn link_callers(
     gateway: &GatewayFile,
     folder: &Path,
@@ -195,13 +253,14 @@ fn link_callers(
 ) -> Vec<ConfiguredCaller> {
     check_keys_differ(gateway, report);
     let mut linked = Vec::new();
-    for (name, caller) in &gateway.callers {
+    for (name, caller) in gateway.callers.iter().flatten() {
         let Some(caller) = caller else { continue };
         let mut granted = Vec::new();
         for Spanned { place, value } in &caller.tenants {
+            let Some(known) = &names.tenants else { continue };
             match TenantName::try_from(value.as_str()) {
-                Ok(tenant) if names.tenants.contains(&value.as_str()) => granted.push(tenant),
-                _ => report.unknown_name(*place, "tenant", value, names.tenants.iter().copied()),
+                Ok(tenant) if known.contains(&value.as_str()) => granted.push(tenant),
+                _ => report.unknown_name(*place, "tenant", value, known.iter().copied()),
             }
         }
         let credentials = caller.credentials.iter().map(|credential| match &credential.value {
@@ -265,7 +324,11 @@ fn link_policy(
 ) -> (Policy, Vec<LimitRule>) {
     check_names_differ("rule", file.rules.iter().map(|rule| (&rule.name, rule.name.place)), report);
     check_names_differ("limit", file.limits.iter().map(|l| (&l.name, l.name.place)), report);
-    let mut policy = Policy { permanent_deletes: file.permanent_deletes, ..Policy::default() };
+    let mut policy = Policy {
+        permanent_deletes: file.permanent_deletes,
+        irreversible_deletes: file.irreversible_deletes,
+        ..Policy::default()
+    };
     for policy_file::Rule { name, effect, matches, except } in file.rules {
         let rule = Rule {
             name: name.value,
@@ -304,8 +367,8 @@ fn selector(file: policy_file::Selector, names: &Names<'_>, report: &mut Report)
         })
     };
     Selector {
-        callers: known(file.callers, "caller", Some(&names.callers)),
-        tenants: known(file.tenants, "tenant", Some(&names.tenants)),
+        callers: known(file.callers, "caller", names.callers.as_deref()),
+        tenants: known(file.tenants, "tenant", names.tenants.as_deref()),
         user_ids: known(file.user_ids, "user", None),
         paths: file.paths,
     }

@@ -5,6 +5,7 @@
 
 pub mod decode;
 mod gateway_file;
+mod library_file;
 mod link;
 mod policy_file;
 pub mod report;
@@ -73,7 +74,7 @@ fn try_load(path: &Path, report: &mut Report) -> Option<Snapshot> {
     let files = Files {
         gateway: gateway?,
         // With the default policy the rest is still checked.
-        policy: policy.unwrap_or_default(),
+        policy: policy.unwrap_or_else(PolicyFile::broken),
         file: path.to_owned(),
         policy_file: policy_path.map(|(path, _)| path),
         sha256,

@@ -14,6 +14,7 @@ use crate::ids::LibraryId;
 use crate::limits::LimitRule;
 use crate::policy::{PermanentDeletes, Policy};
 use crate::secret::{REDACTED, Source};
+use crate::token::{Grantee, TokenSource};
 use crate::upstream::Settings;
 
 /// What both files say, after every check.
@@ -57,7 +58,7 @@ pub struct ConfiguredLibrary {
     /// The library.
     pub library: Arc<Library>,
     /// Where its token comes from.
-    pub token: Source,
+    pub token: TokenSource,
 }
 
 /// A caller and how it proves who it is.
@@ -71,8 +72,18 @@ pub struct ConfiguredCaller {
 
 impl Snapshot {
     /// Where each library's token comes from.
-    pub fn token_sources(&self) -> impl Iterator<Item = (LibraryId, Source)> {
+    pub fn token_sources(&self) -> impl Iterator<Item = (LibraryId, TokenSource)> {
         self.libraries.iter().map(|one| (one.library.id.clone(), one.token.clone()))
+    }
+
+    /// Every pair of a caller and a tenant granted to it.
+    #[must_use]
+    pub fn grantees(&self) -> Vec<Grantee> {
+        let granted = |caller: &Arc<Caller>| {
+            let tenants = self.tenants.iter().filter(|tenant| caller.may_use(&tenant.name));
+            tenants.map(|tenant| (Arc::clone(caller), Arc::clone(tenant))).collect::<Vec<_>>()
+        };
+        self.callers.iter().flat_map(|one| granted(&one.caller)).collect()
     }
 
     /// Every way in which a caller proves who it is.
@@ -89,7 +100,7 @@ impl Snapshot {
             let value = json!({
                 "url": library.origin.to_string(),
                 "recycle_bin": library.recycle_bin.as_str(),
-                "token": reference(token),
+                "token": token_source(token),
             });
             (library.id.to_string(), value)
         });
@@ -151,6 +162,18 @@ fn reference(source: &Source) -> Value {
     match source {
         Source::Environment(name) => json!({ "env": name }),
         Source::File(path) => json!({ "file": path.display().to_string() }),
+    }
+}
+
+fn token_source(source: &TokenSource) -> Value {
+    match source {
+        TokenSource::Given(source) => reference(source),
+        TokenSource::Minted(plan) => json!({ "mint": {
+            "library_secret": reference(&plan.library_secret),
+            "period": format!("{:?}", plan.period),
+            "grant": plan.grant.as_str(),
+            "max_age": format!("{:?}", plan.max_age),
+        }}),
     }
 }
 

@@ -59,12 +59,6 @@ impl<'r> Route<'r> {
         Ok(Self { tenant, path, query: uri.query() })
     }
 
-    /// The tenant as the caller names it.
-    #[must_use]
-    pub fn tenant(self) -> &'r str {
-        self.tenant
-    }
-
     /// Refuses every method but DELETE.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -28,8 +29,8 @@ use crate::limits::Admission;
 use crate::log::Lines;
 use crate::policy::Permit;
 use crate::refusal::{Refusal, UpstreamFault, render};
-use crate::relay;
-use crate::upstream::Client;
+use crate::relay::{self, Meaning};
+use crate::upstream::{Answer, Client, Tries};
 
 /// What one thread that serves has of its own.
 pub(crate) struct Worker {
@@ -43,18 +44,21 @@ impl Worker {
         Arc::new(Self { gateway, upstream: Client::default(), lines })
     }
 
-    /// Answers one request, and sees it through even if the caller hangs up.
+    /// Answers one request, and sees a delete through even if the caller hangs up.
     pub(crate) fn serve(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> UntilDone {
-        UntilDone(Some(Box::pin(self.answer(request, peer))))
+        let tries = Arc::new(Tries::default());
+        UntilDone { journey: Some(Box::pin(self.answer(request, peer, Arc::clone(&tries)))), tries }
     }
 
     async fn answer(
         self: Arc<Self>,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         peer: Peer,
+        tries: Arc<Tries>,
     ) -> Response<Full<Bytes>> {
-        let mut record = self.record(request_id(request.headers()), peer);
-        let response = match self.delete(&mut request, peer, &mut record).await {
+        let (head, body) = request.into_parts();
+        let mut record = self.record(request_id(&head.headers), peer, tries);
+        let response = match self.delete(&head, body, peer, &mut record).await {
             Ok(response) => response,
             Err(refusal) => {
                 let response = render::answer(&refusal, record.id());
@@ -67,7 +71,7 @@ impl Worker {
 
     /// Refuses what never became a request: the head was not HTTP.
     pub(crate) fn refuse(&self, refusal: Refusal, peer: Peer) -> Response<Bytes> {
-        let mut record = self.record(RequestId::random(), peer);
+        let mut record = self.record(RequestId::random(), peer, Arc::default());
         let response = render::answer(&refusal, record.id());
         record.refused(refusal);
         response
@@ -76,22 +80,24 @@ impl Worker {
     /// The journey.
     async fn delete(
         &self,
-        request: &mut Request<Incoming>,
+        head: &Parts,
+        body: Incoming,
         peer: Peer,
         record: &mut Record,
     ) -> Result<Response<Bytes>, Refusal> {
         let in_force = self.gateway.in_force(); // One version, start to end.
         let deadline = Instant::now() + in_force.upstream.timeout;
 
-        Route::of(request.uri())?.method(request.method())?;
-        let intent = wellformed::head(request)?;
-        wellformed::no_body(request.body_mut()).await?;
-        let delete = Route::of(request.uri())?.delete()?;
-        record.asked(request.uri(), &delete);
+        let route = Route::of(&head.uri)?.method(&head.method)?;
+        let intent = wellformed::head(head)?;
+        wellformed::no_body(head.version, body).await?;
+        let delete = route.delete()?;
+        record.asked(&delete);
 
-        let caller = in_force.authenticator.authenticate(request.headers(), peer)?;
+        let caller = in_force.authenticator.authenticate(&head.headers, peer)?;
         record.called_by(caller);
-        let decision = in_force.policy.decide(&in_force.tenants, caller, delete);
+        let freezes = self.gateway.alarms().freezes();
+        let decision = in_force.policy.decide(&in_force.tenants, &freezes, caller, delete);
         if intent == Intent::DryRun {
             return Ok(dry_run(decision, &in_force, record));
         }
@@ -112,37 +118,50 @@ impl Worker {
         deadline: Instant,
         record: &mut Record,
     ) -> Result<Response<Bytes>, Refusal> {
-        let library = &admission.permit().tenant().library.id;
+        let permit = admission.permit();
         let settings = &in_force.upstream;
-        let mut token = in_force.tokens.current(library)?;
+        let mut issued = in_force.tokens.current(permit, deadline).await?;
 
-        record.attempt();
-        let sent = self.upstream.send(admission, &token, settings, deadline).await;
+        let sent =
+            self.upstream.send(admission, issued.token(), settings, deadline, record.tries()).await;
         let mut answer = sent.map_err(|failed| record.failed(failed))?;
         if answer.rejects_token() {
-            record.heard(&answer);
-            self.gateway.metrics().tokens_rejected.inc();
-            token = in_force
+            record.heard(&answer, issued.token());
+            self.gateway.metrics().tokens.rejected.inc();
+            issued = in_force
                 .tokens
-                .instead_of(library, &token)
+                .instead_of(permit, &issued, deadline)
                 .await
                 .ok_or(Refusal::Upstream(UpstreamFault::CredentialRejected))?;
 
-            record.attempt();
-            let sent = self.upstream.send(admission, &token, settings, deadline).await;
+            let sent = self
+                .upstream
+                .send(admission, issued.token(), settings, deadline, record.tries())
+                .await;
             answer = sent.map_err(|failed| record.failed(failed))?;
+            in_force.tokens.replaced(permit, &issued, !answer.rejects_token());
         }
-        record.heard(&answer);
+        record.heard(&answer, issued.token());
         if answer.rejects_token() {
             return Err(Refusal::Upstream(UpstreamFault::CredentialRejected));
         }
-        let response = relay::to_caller(answer, &token).map_err(Refusal::Upstream)?;
+        self.notice(&answer, permit, in_force, record);
+        let response = relay::to_caller(answer, issued.token()).map_err(Refusal::Upstream)?;
         record.relayed(response.status().as_u16());
         Ok(response)
     }
 
-    fn record(&self, id: RequestId, peer: Peer) -> Record {
-        Record::start(&self.gateway, &self.lines, id, peer)
+    /// What the answer means for the caller's file, whether or not it can be relayed.
+    fn notice(&self, answer: &Answer, permit: &Permit, in_force: &InForce, record: &mut Record) {
+        let rule = in_force.policy.irreversible_deletes;
+        let meaning = Meaning::of(answer, permit);
+        let (alarms, metrics) = (self.gateway.alarms(), self.gateway.metrics());
+        alarms.notice(meaning, permit, record.id(), rule, metrics);
+        record.means(meaning);
+    }
+
+    fn record(&self, id: RequestId, peer: Peer, tries: Arc<Tries>) -> Record {
+        Record::start(&self.gateway, &self.lines, id, peer, tries)
     }
 }
 
@@ -182,9 +201,13 @@ fn dry_run(
     response
 }
 
-/// The work on one request. hyper drops it when the caller hangs up; the rest of it then goes on in
-/// a task of its own, so that what SMH did with a delete that was sent is still recorded.
-pub(crate) struct UntilDone(Option<Pin<Box<Journey>>>);
+/// The work on one request. hyper drops it when the caller hangs up. If the delete was given to a
+/// connection by then, the rest goes on in a task of its own, so that what SMH did is still heard
+/// and recorded; if not, it ends there.
+pub(crate) struct UntilDone {
+    journey: Option<Pin<Box<Journey>>>,
+    tries: Arc<Tries>,
+}
 
 type Journey = dyn Future<Output = Response<Full<Bytes>>> + Send;
 
@@ -192,16 +215,19 @@ impl Future for UntilDone {
     type Output = Result<Response<Full<Bytes>>, std::convert::Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(journey) = &mut self.0 else { return Poll::Pending };
+        let Some(journey) = &mut self.journey else { return Poll::Pending };
         let response = std::task::ready!(journey.as_mut().poll(cx));
-        self.0 = None;
+        self.journey = None;
         Poll::Ready(Ok(response))
     }
 }
 
 impl Drop for UntilDone {
     fn drop(&mut self) {
-        let Some(journey) = self.0.take() else { return };
+        let Some(journey) = self.journey.take() else { return };
+        if self.tries.sent() == 0 || std::thread::panicking() {
+            return;
+        }
         // There is no runtime only when the process is about to end.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // Draining waits for it by its place in flight.

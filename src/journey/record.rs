@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Uri;
 use time::OffsetDateTime;
 
+use crate::access_token::AccessToken;
 use crate::authenticate::Peer;
-use crate::delete::{Delete, DeletePath, Mode, Route};
+use crate::delete::{Delete, DeletePath, Mode};
 use crate::directory::{Caller, Tenant};
 use crate::gateway::Gateway;
-use crate::ids::{LimitName, RequestId, RuleName, UserId};
+use crate::ids::{LimitName, MAX_NAME_BYTES, RequestId, RuleName, UserId};
 use crate::log::{JsonLine, Lines};
 use crate::policy::Permit;
 use crate::refusal::{Outcome, Refusal};
-use crate::upstream::{Answer, Failed};
+use crate::relay::Meaning;
+use crate::upstream::{Answer, Failed, Tries};
 
 /// Written when it is dropped: a delete that is cut off leaves a line too.
 pub(super) struct Record {
@@ -27,14 +28,15 @@ pub(super) struct Record {
     asked: Option<Asked>,
     tenant: Option<Arc<Tenant>>,
     smh: Option<Smh>,
+    meaning: Meaning,
     cause: Option<String>,
-    attempts: u32,
+    tries: Arc<Tries>,
     ended: Option<Ended>,
 }
 
 struct Asked {
-    /// Holds the tenant as the caller wrote it. Nothing else of it is shown: it may have a query.
-    uri: Uri,
+    /// As the caller wrote it: there may be no such tenant.
+    tenant: String,
     path: DeletePath,
     mode: Mode,
     user_id: Option<UserId>,
@@ -44,7 +46,7 @@ struct Asked {
 struct Smh {
     status: u16,
     code: Option<String>,
-    request_id: Option<http::HeaderValue>,
+    request_id: Option<String>,
 }
 
 enum Ended {
@@ -54,7 +56,13 @@ enum Ended {
 }
 
 impl Record {
-    pub(super) fn start(gateway: &Arc<Gateway>, lines: &Lines, id: RequestId, peer: Peer) -> Self {
+    pub(super) fn start(
+        gateway: &Arc<Gateway>,
+        lines: &Lines,
+        id: RequestId,
+        peer: Peer,
+        tries: Arc<Tries>,
+    ) -> Self {
         Self {
             gateway: Arc::clone(gateway),
             lines: lines.clone(),
@@ -65,8 +73,9 @@ impl Record {
             asked: None,
             tenant: None,
             smh: None,
+            meaning: Meaning::AsItSays,
             cause: None,
-            attempts: 0,
+            tries,
             ended: None,
         }
     }
@@ -79,9 +88,9 @@ impl Record {
         self.caller = Some(Arc::clone(caller));
     }
 
-    pub(super) fn asked(&mut self, uri: &Uri, delete: &Delete<'_>) {
+    pub(super) fn asked(&mut self, delete: &Delete<'_>) {
         self.asked = Some(Asked {
-            uri: uri.clone(),
+            tenant: delete.tenant.chars().take(MAX_NAME_BYTES).collect(),
             path: delete.path.clone(),
             mode: delete.mode,
             user_id: delete.user_id.clone(),
@@ -96,18 +105,23 @@ impl Record {
         }
     }
 
-    /// From here on SMH may act.
-    pub(super) fn attempt(&mut self) {
-        self.attempts += 1;
+    /// Counted here, so that it is known also of a delete that is cut off.
+    pub(super) fn tries(&self) -> &Tries {
+        &self.tries
     }
 
-    pub(super) fn heard(&mut self, answer: &Answer) {
-        let status = answer.head.status;
+    /// What stands in the answer is SMH's to choose: it is kept only where it holds no token.
+    pub(super) fn heard(&mut self, answer: &Answer, token: &AccessToken) {
+        let harmless = |text: &str| (!token.occurs_in(text.as_bytes())).then(|| text.to_owned());
         self.smh = Some(Smh {
-            status: status.as_u16(),
-            code: if status.is_success() { None } else { answer.code() },
-            request_id: answer.request_id().cloned(),
+            status: answer.head.status.as_u16(),
+            code: answer.code().and_then(harmless),
+            request_id: answer.request_id().and_then(harmless),
         });
+    }
+
+    pub(super) fn means(&mut self, meaning: Meaning) {
+        self.meaning = meaning;
     }
 
     pub(super) fn failed(&mut self, failed: Failed) -> Refusal {
@@ -134,8 +148,8 @@ impl Record {
         let mut peer = [0; 64];
         line.text("peer", show(&mut peer, self.peer));
         line.text_if("caller", self.caller.as_ref().map(|caller| caller.name.as_str()));
-        if let Some(Asked { uri, path, mode, user_id }) = &self.asked {
-            line.text_if("tenant", Route::of(uri).ok().map(|route| route.tenant()))
+        if let Some(Asked { tenant, path, mode, user_id }) = &self.asked {
+            line.text("tenant", tenant)
                 .text_if("library", self.tenant.as_ref().map(|t| t.library.id.as_str()))
                 .text("path", path.as_str())
                 .flag("permanent", *mode == Mode::Permanent)
@@ -144,10 +158,19 @@ impl Record {
         self.write_end(&mut line);
         if let Some(Smh { status, code, request_id }) = &self.smh {
             line.number("smh_status", u64::from(*status)).text_if("smh_code", code.as_deref());
-            line.text_if("smh_request_id", request_id.as_ref().and_then(|id| id.to_str().ok()));
+            line.text_if("smh_request_id", request_id.as_deref());
         }
-        if self.attempts > 1 {
-            line.number("attempts", u64::from(self.attempts));
+        match self.meaning {
+            Meaning::AsItSays => {}
+            Meaning::Irreversible => {
+                line.flag("irreversible", true);
+            }
+            Meaning::Misdirected => {
+                line.flag("misdirected", true);
+            }
+        }
+        if self.tries.given() > 1 {
+            line.number("attempts", u64::from(self.tries.given()));
         }
         line.text_if("cause", self.cause.as_deref());
         line.number("duration_us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -172,7 +195,8 @@ impl Record {
                 line.text("outcome", Outcome::NotSent.as_str());
             }
             None => {
-                let outcome = if self.attempts > 0 { Outcome::Unknown } else { Outcome::NotSent };
+                let outcome =
+                    if self.tries.sent() > 0 { Outcome::Unknown } else { Outcome::NotSent };
                 line.text("code", "Abandoned").text("outcome", outcome.as_str());
             }
         }

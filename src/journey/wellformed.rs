@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use http::header::{HOST, HeaderName};
+use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Request, Uri, Version};
+use http::{HeaderMap, HeaderValue, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
@@ -23,19 +24,19 @@ pub(super) enum Intent {
 
 /// # Errors
 /// [`Refusal::InvalidRequest`], [`Refusal::TargetTooLong`], [`Refusal::HeadersTooLarge`].
-pub(super) fn head<B>(request: &Request<B>) -> Result<Intent, Refusal> {
-    if request.headers().len() > MAX_FIELDS {
+pub(super) fn head(request: &Parts) -> Result<Intent, Refusal> {
+    if request.headers.len() > MAX_FIELDS {
         return Err(Refusal::HeadersTooLarge);
     }
-    if target_bytes(request.uri()) > MAX_TARGET_BYTES {
+    if target_bytes(&request.uri) > MAX_TARGET_BYTES {
         return Err(Refusal::TargetTooLong);
     }
-    let host = host(request.headers())?;
-    match request.version() {
-        Version::HTTP_2 => http2(request.uri(), host)?,
-        _ => http1(request.uri(), host)?,
+    let host = host(&request.headers)?;
+    match request.version {
+        Version::HTTP_2 => http2(&request.uri, host)?,
+        _ => http1(&request.uri, host)?,
     }
-    intent(request.headers())
+    intent(&request.headers)
 }
 
 /// A delete has no body. HTTP/2 may end an empty one late, in a frame of its own: that is waited
@@ -43,12 +44,15 @@ pub(super) fn head<B>(request: &Request<B>) -> Result<Intent, Refusal> {
 ///
 /// # Errors
 /// [`Refusal::BodyNotAllowed`].
-pub(super) async fn no_body(body: &mut Incoming) -> Result<(), Refusal> {
+pub(super) async fn no_body(version: Version, mut body: Incoming) -> Result<(), Refusal> {
     const PATIENCE: Duration = Duration::from_secs(5);
     if body.is_end_stream() {
         return Ok(());
     }
-    if body.size_hint().exact().is_some_and(|length| length > 0) {
+    // The head of an HTTP/1 request says whether there is a body. To read it would be to ask for it,
+    // by `100 Continue`.
+    let announced = body.size_hint().exact().is_some_and(|length| length > 0);
+    if announced || version != Version::HTTP_2 {
         return Err(Refusal::BodyNotAllowed);
     }
     let rest = async {
@@ -140,6 +144,7 @@ fn fault(fault: RequestFault) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Request;
 
     fn checked(
         target: &str,
@@ -150,7 +155,7 @@ mod tests {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        head(&request.body(()).unwrap())
+        head(&request.body(()).unwrap().into_parts().0)
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! Pure: no clock, no file, no socket. Everything that decides (the server now; `explain`, `test`
 //! and `replay` later) calls [`Policy::decide`].
 
+mod freeze;
 mod glob;
 
+pub use self::freeze::Freezes;
 pub use self::glob::{GlobError, NameGlob, PathGlob};
 
 use std::sync::Arc;
@@ -23,6 +25,21 @@ pub struct Policy {
     pub deny: Vec<Rule>,
     /// Rules that let permanent deletes through; heeded with [`PermanentDeletes::ByRule`] alone.
     pub allow_permanent: Vec<Rule>,
+    /// What follows when SMH destroyed what it should have recycled.
+    pub irreversible_deletes: IrreversibleDeletes,
+}
+
+/// `irreversible_deletes` of policy.yaml: SMH answered 204 to a delete that asked for the recycle
+/// bin, so the bin is off, and nobody knew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IrreversibleDeletes {
+    /// Counted.
+    Ignore,
+    /// Counted, and logged as an error.
+    #[default]
+    Alarm,
+    /// As `Alarm`, and the tenant is frozen until an operator looks.
+    Halt,
 }
 
 /// `permanent_deletes` of policy.yaml.
@@ -118,6 +135,12 @@ impl Permit {
         }
     }
 
+    /// Who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
     /// For which tenant.
     #[must_use]
     pub fn tenant(&self) -> &Arc<Tenant> {
@@ -132,18 +155,21 @@ impl Permit {
 }
 
 impl Policy {
-    /// Decides one delete: the tenant's grant, the tenant's rule for `user_id`, permanence, rules.
+    /// Decides one delete: the tenant's grant, the tenant's rule for `user_id`, freezes, permanence,
+    /// rules.
     ///
     /// # Errors
     /// The first [`Refusal`] in this order.
     pub fn decide(
         &self,
         tenants: &Tenants,
+        freezes: &Freezes,
         caller: &Arc<Caller>,
         delete: Delete<'_>,
     ) -> Result<Permit, Refusal> {
         let tenant = tenants.granted(caller, delete.tenant).ok_or(Refusal::TenantNotGranted)?;
         let user_id = user_id(&tenant.user_id, delete.user_id)?;
+        freezes.check(&tenant.name)?;
         let permit = Permit {
             caller: Arc::clone(caller),
             tenant: Arc::clone(tenant),

@@ -73,13 +73,16 @@ fn policy() -> Policy {
             rule("purge tmp", selector(&["janitor"], &["photos"], &["tmp/**"], &[]), None),
             rule("scratch is final", selector(&[], &["scratch"], &[], &[]), None),
         ],
+        irreversible_deletes: IrreversibleDeletes::Alarm,
     }
 }
 
 fn decide(policy: &Policy, who: &str, target: &str) -> Result<Permit, &'static str> {
     let uri = format!("/v1/files/{target}").parse().unwrap();
     let delete = crate::delete::Route::of(&uri).unwrap().delete().unwrap();
-    policy.decide(&tenants(), &caller(who), delete).map_err(|refusal| refusal.code().name())
+    policy
+        .decide(&tenants(), &Freezes::default(), &caller(who), delete)
+        .map_err(|refusal| refusal.code().name())
 }
 
 #[test]
@@ -135,7 +138,7 @@ fn a_tenant_not_granted_looks_like_one_that_does_not_exist() {
     let refused = |target: &str| {
         let uri = format!("/v1/files/{target}/a").parse().unwrap();
         let delete = crate::delete::Route::of(&uri).unwrap().delete().unwrap();
-        policy().decide(&tenants(), &stranger, delete).unwrap_err()
+        policy().decide(&tenants(), &Freezes::default(), &stranger, delete).unwrap_err()
     };
     assert_eq!(refused("photos"), refused("nowhere"));
 }
@@ -149,4 +152,19 @@ fn a_fixed_user_is_sent_whatever_the_caller_leaves_out() {
 #[test]
 fn a_deny_by_user_does_not_touch_deletes_without_one() {
     assert!(decide(&policy(), "app", "photos/guest").is_ok());
+}
+
+#[test]
+fn a_halted_tenant_is_frozen_and_no_other() {
+    let freezes = Freezes::default().and_halted(&TenantName::try_from("photos").unwrap());
+    let decide = |target: &str| {
+        let uri = format!("/v1/files/{target}").parse().unwrap();
+        let delete = crate::delete::Route::of(&uri).unwrap().delete().unwrap();
+        let decided = policy().decide(&tenants(), &freezes, &caller("app"), delete);
+        decided.map(|_| ()).map_err(|refusal| refusal.code().name())
+    };
+    assert_eq!(decide("photos/a"), Err("Frozen"));
+    assert_eq!(decide("photos/a?permanent=1"), Err("Frozen"), "before the rules are asked");
+    assert_eq!(decide("contracts/a"), Ok(()));
+    assert_eq!(decide("nowhere/a"), Err("TenantNotGranted"));
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// The listening sockets of all workers.
 pub struct Bound {
@@ -60,6 +60,8 @@ impl Bound {
 fn shares_of(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     let alone = TcpListener::bind(address)?;
     if workers == 1 {
+        // Once more, for the length of the queue.
+        SockRef::from(&alone).listen(BACKLOG)?;
         alone.set_nonblocking(true)?;
         return Ok(vec![alone]);
     }

@@ -35,49 +35,65 @@ impl Server {
     /// # Errors
     /// If the system gives no thread, runtime or socket.
     pub fn start(gateway: &Arc<Gateway>, bound: Bound, log: &Log) -> io::Result<Self> {
-        let mut workers = Vec::new();
+        let mut server = Self { gateway: Arc::clone(gateway), workers: Vec::new() };
         for (index, sockets) in bound.into_sockets().into_iter().enumerate() {
             let worker = Worker::new(Arc::clone(gateway), log.lines());
-            let gateway = Arc::clone(gateway);
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let run = move || runtime.block_on(run(gateway, worker, sockets));
-            workers.push(thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+            if let Err(error) = server.add_worker(index, worker, sockets) {
+                // Those that were started already must not serve on with nobody to end them.
+                gateway.advance(Phase::Over);
+                return Err(error);
+            }
         }
-        Ok(Self { gateway: Arc::clone(gateway), workers })
+        Ok(server)
+    }
+
+    fn add_worker(
+        &mut self,
+        index: usize,
+        worker: Arc<Worker>,
+        sockets: Vec<std::net::TcpListener>,
+    ) -> io::Result<()> {
+        let gateway = Arc::clone(&self.gateway);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listeners: Vec<_> = {
+            let _inside = runtime.enter();
+            sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?
+        };
+        let run = move || {
+            runtime.block_on(run(gateway, worker, listeners));
+            // Dropping it would wait for name look-ups and file reads that may never end.
+            runtime.shutdown_background();
+        };
+        self.workers.push(thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+        Ok(())
     }
 
     /// Accepts no more, waits until nothing is in flight or `limit` is over, and ends the workers.
-    /// Says whether everything was finished.
-    pub async fn drain(self, limit: impl Future<Output = ()>) -> bool {
+    /// `None`: everything was finished; else how many deletes were cut off.
+    pub async fn drain(self, limit: impl Future<Output = ()>) -> Option<usize> {
         self.gateway.advance(Phase::Draining);
         let finished = async {
             self.gateway.connections().none_left().await;
             self.gateway.in_flight().none_left().await;
         };
-        let whole = tokio::select! {
-            () = finished => true,
-            () = limit => false,
+        let cut_off = tokio::select! {
+            () = finished => None,
+            () = limit => Some(self.gateway.in_flight().count()),
         };
         self.gateway.advance(Phase::Over);
         for worker in self.workers {
             // A worker that panicked has ended too.
             let _ = worker.join();
         }
-        whole
+        cut_off
     }
 }
 
 /// One worker, until the gateway is over.
-async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, sockets: Vec<std::net::TcpListener>) {
+async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, listeners: Vec<TcpListener>) {
     let mut phase = gateway.phase();
-    for socket in sockets {
-        match TcpListener::from_std(socket) {
-            Ok(listener) => {
-                let (gateway, worker) = (Arc::clone(&gateway), Arc::clone(&worker));
-                spawn(async move { accept(gateway, worker, listener).await });
-            }
-            Err(error) => tracing::error!(%error, "a listener cannot be used"),
-        }
+    for listener in listeners {
+        spawn(accept(Arc::clone(&gateway), Arc::clone(&worker), listener));
     }
     // The sender lives in the gateway, which this function holds.
     let _ = phase.wait_for(|phase| *phase == Phase::Over).await;

@@ -126,6 +126,11 @@ impl Simulator {
         warn_if_nothing_changed(self.inner.lock().world.set_recycle_bin(library, bin));
     }
 
+    /// Changes the secret of a library, as a rotation does. Tokens minted with the old one live on.
+    pub fn set_secret(&self, library: &str, secret: &str) {
+        warn_if_nothing_changed(self.inner.lock().world.set_secret(library, secret));
+    }
+
     /// Adds an empty space; one of that name stays as it is.
     pub fn add_space(&self, library: &str, space: &str) {
         warn_if_nothing_changed(self.inner.lock().world.ensure_space(library, space).map(|_| ()));

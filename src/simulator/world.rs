@@ -55,6 +55,12 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn set_secret(&mut self, id: &str, secret: &str) -> Result<(), NotSetUp> {
+        let library = self.libraries.get_mut(id).ok_or(NotSetUp::NoSuchLibrary)?;
+        library.secret = secret.to_owned();
+        Ok(())
+    }
+
     /// The space of this name, made if it is missing.
     pub(crate) fn ensure_space(&mut self, id: &str, name: &str) -> Result<&mut Space, NotSetUp> {
         let library = self.libraries.get_mut(id).ok_or(NotSetUp::NoSuchLibrary)?;

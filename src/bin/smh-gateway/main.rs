@@ -2,16 +2,19 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod hash_key;
 mod serve;
 mod simulate;
 mod terminal;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
 use tracing_subscriber::prelude::*;
@@ -49,8 +52,21 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Ask SMH: is every library reachable, every token good, every recycle bin as configured.
+    Doctor {
+        /// The gateway's file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// For people or for programs.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// Read an API key on standard input, print its SHA-256 for the configuration.
-    HashKey,
+    HashKey {
+        /// Taken so that clap does not repeat it: it is likely the key itself.
+        #[arg(hide = true, num_args = 0.., allow_hyphen_values = true)]
+        unexpected: Vec<OsString>,
+    },
     /// A simulated SMH alone.
     Simulate(simulate::Options),
 }
@@ -67,7 +83,10 @@ fn main() -> ExitCode {
     // What goes to standard error is for people; what the delete log says is not.
     let level = match arguments.command {
         Command::Serve { .. } | Command::Simulate(_) => LevelFilter::INFO,
-        Command::Demo { .. } | Command::Check { .. } | Command::HashKey => LevelFilter::ERROR,
+        Command::Demo { .. }
+        | Command::Check { .. }
+        | Command::Doctor { .. }
+        | Command::HashKey { .. } => LevelFilter::ERROR,
     };
     start_tracing(level);
 
@@ -76,7 +95,12 @@ fn main() -> ExitCode {
         Command::Serve { config } => serve::run(&config, &mut terminal),
         Command::Demo { once } => demo::run(once, &mut terminal),
         Command::Check { config, format } => Ok(check::run(&config, format, &mut terminal)),
-        Command::HashKey => hash_key::run(&mut terminal),
+        Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),
+        Command::HashKey { unexpected } if unexpected.is_empty() => hash_key::run(&mut terminal),
+        Command::HashKey { .. } => {
+            let message = "the key is read from standard input, not from the command line";
+            Arguments::command().error(ErrorKind::UnknownArgument, message).exit()
+        }
         Command::Simulate(options) => simulate::run(&options, &mut terminal),
     };
     match done {

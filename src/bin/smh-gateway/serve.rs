@@ -22,8 +22,10 @@ pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(snapshot))?;
-    Ok(Answer::Yes)
+    let served = runtime.block_on(serve(snapshot));
+    // Dropping it would wait for file reads that may never end.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(snapshot: config::Snapshot) -> Outcome {
@@ -51,8 +53,10 @@ async fn serve(snapshot: config::Snapshot) -> Outcome {
         .await;
     match ended {
         Ended::Finished => tracing::info!("everything was finished"),
-        Ended::Overdue => tracing::warn!("some deletes did not end within shutdown.drain"),
-        Ended::Hurried => tracing::warn!("left at once: some deletes were cut off"),
+        Ended::Overdue { cut_off } => {
+            tracing::warn!(cut_off, "connections were still open after shutdown.drain");
+        }
+        Ended::Hurried { cut_off } => tracing::warn!(cut_off, "left at once"),
     }
     Ok(Answer::Yes)
 }
