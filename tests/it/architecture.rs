@@ -50,11 +50,13 @@ fn a_secret_is_exposed_in_few_places() {
     assert_eq!(
         uses,
         [
+            "access_token.rs",
             "authenticate/keyring.rs",
             "bin/smh-gateway/hash_key.rs",
+            "doctor.rs",
             "secret/mod.rs",
             "secret/source.rs",
-            "token.rs",
+            "token/mint.rs",
             "upstream/request.rs",
         ]
     );

@@ -355,3 +355,71 @@ async fn canned(
         }
     }
 }
+
+/// The real binary as a child process.
+pub(crate) mod binary;
+
+/// A caller's connection that is kept, for several requests one after the other.
+pub(crate) struct Kept {
+    pub(crate) stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Kept {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, read: Vec::new() }
+    }
+
+    /// A gateway that closes early may not take all of it.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Sends `DELETE {target}` as the caller `app`.
+    pub(crate) async fn delete(&mut self, target: &str) -> Answer {
+        self.write(request(target, &[]).as_bytes()).await;
+        self.answer().await
+    }
+
+    /// The next answer. What comes behind it is left for later.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        tokio::time::timeout(PATIENCE, self.whole_answer()).await.expect("an answer in time")
+    }
+
+    async fn whole_answer(&mut self) -> Answer {
+        let end = loop {
+            if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end;
+            }
+            let read = self.stream.read_buf(&mut self.read).await.unwrap();
+            assert_ne!(read, 0, "ended before an answer: {:?}", self.read);
+        };
+        let rest = self.read.split_off(end + 4);
+        let mut head = std::mem::replace(&mut self.read, rest);
+        head.truncate(end);
+        let head = String::from_utf8(head).unwrap();
+        let mut answer = Answer { head, body: Vec::new(), closed: false, rest: Vec::new() };
+        let length = match answer.status() {
+            100..=199 | 204 => 0,
+            _ => answer.field("content-length").unwrap().parse().unwrap(),
+        };
+        while self.read.len() < length {
+            let read = self.stream.read_buf(&mut self.read).await.unwrap();
+            assert_ne!(read, 0, "ended inside a body");
+        }
+        let rest = self.read.split_off(length);
+        answer.body = std::mem::replace(&mut self.read, rest);
+        answer
+    }
+
+    /// Waits for the gateway to end the connection in good order, and returns what came before.
+    pub(crate) async fn until_closed(&mut self) -> Vec<u8> {
+        let ended = async {
+            while self.stream.read_buf(&mut self.read).await.unwrap() > 0 {}
+            std::mem::take(&mut self.read)
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("the connection is closed")
+    }
+}
