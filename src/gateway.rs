@@ -9,12 +9,12 @@ use tokio::sync::watch;
 
 use crate::alarms::Alarms;
 use crate::authenticate::{Authenticator, Keyring, read_all};
+use crate::complaints::Complaints;
 use crate::config::Snapshot;
 use crate::directory::Tenants;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
-use crate::secret::SourceError;
 use crate::tally::Tally;
 use crate::token::Tokens;
 use crate::upstream::Settings;
@@ -68,6 +68,7 @@ impl Phase {
 pub struct Gateway {
     in_force: ArcSwap<InForce>,
     keyring: Mutex<Keyring>,
+    complaints: Complaints,
     snapshot: Arc<Snapshot>,
     metrics: Arc<Metrics>,
     alarms: Alarms,
@@ -82,6 +83,8 @@ impl Gateway {
     /// [`Gateway::pending`] until it can.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Arc<Self> {
+        let complaints = Complaints::default();
+        let mut round = complaints.round();
         let metrics = Arc::new(Metrics::new());
         let (sources, grantees) = (snapshot.token_sources(), snapshot.grantees());
         let tokens = Tokens::start(
@@ -90,12 +93,13 @@ impl Gateway {
             &snapshot.upstream,
             &metrics,
             &mut |library, error| {
-                log_unreadable("token", library.as_str(), &error);
+                round.unreadable("token of library", library.as_str(), &error);
             },
         );
         let keyring = Keyring::read(snapshot.credentials(), &mut |caller, error| {
-            log_unreadable("API key", caller.name.as_str(), error);
+            round.unreadable("API key of caller", caller.name.as_str(), error);
         });
+        round.end();
         let in_force = InForce {
             tenants: Arc::new(snapshot.tenants.iter().cloned().collect()),
             authenticator: Arc::new(keyring.authenticator()),
@@ -108,6 +112,7 @@ impl Gateway {
         Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             keyring: Mutex::new(keyring),
+            complaints,
             snapshot,
             metrics,
             alarms: Alarms::default(),
@@ -189,26 +194,23 @@ impl Gateway {
 
     /// Reads the secrets again. Blocks on files, so not for a thread that serves.
     pub fn refresh_secrets(&self) {
+        let mut round = self.complaints.round();
         let in_force = self.in_force();
         in_force.tokens.refresh(&mut |library, result| match result {
             Ok(()) => tracing::info!(%library, "another token was read from its source"),
-            Err(error) => tracing::debug!(%library, %error, "the token cannot be read again"),
+            Err(error) => round.unreadable("token of library", library.as_str(), &error),
         });
         let sources = self.keyring.lock().sources();
         let read = read_all(sources);
         let mut keyring = self.keyring.lock();
         let changed = keyring.take(read, &mut |caller, error| {
-            tracing::debug!(caller = %caller.name, %error, "an API key cannot be read again");
+            round.unreadable("API key of caller", caller.name.as_str(), error);
         });
         if changed {
             let authenticator = Arc::new(keyring.authenticator());
             self.in_force.store(Arc::new(InForce { authenticator, ..(*in_force).clone() }));
             tracing::info!("another API key was read from its file");
         }
+        round.end();
     }
-}
-
-fn log_unreadable(what: &'static str, of: &str, error: &SourceError) {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(what, of, %error, cause, "a secret cannot be read; it is looked for again");
 }

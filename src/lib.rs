@@ -32,6 +32,7 @@ pub mod alarms;
 pub mod config;
 
 // The machinery.
+pub mod complaints;
 pub mod gateway;
 mod journey;
 pub mod server;

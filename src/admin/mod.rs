@@ -77,7 +77,10 @@ fn answer<B>(request: &Request<B>, gateway: &Gateway) -> Response<Bytes> {
         "/metrics" => metrics(gateway, request.headers()),
         "/api/status" => json(StatusCode::OK, &status(gateway)),
         "/api/config" => json(StatusCode::OK, &gateway.snapshot().redacted()),
-        _ => text(StatusCode::OK, INDEX),
+        _ => {
+            let page = format!("{INDEX}\n{:#}\n", status(gateway));
+            body(StatusCode::OK, "text/plain; charset=utf-8", page.into())
+        }
     }
 }
 

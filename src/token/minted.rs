@@ -115,6 +115,7 @@ impl Minted {
         grantees: &[Grantee],
         settings: &Settings,
         metrics: &Arc<Metrics>,
+        report: &mut dyn FnMut(&LibraryId, SourceError),
     ) -> Self {
         let plans = plans.into_iter().map(|(library, plan)| {
             let grantee = grantees.iter().find(|(_, tenant)| tenant.library.id == library);
@@ -138,9 +139,7 @@ impl Minted {
         #[expect(clippy::disallowed_methods, reason = "owned: aborted when the tokens are dropped")]
         let keeper = tokio::spawn(keeper.run(inbox));
         let minted = Self { book, commands, keeper };
-        minted.refresh_secrets(&mut |library, error| {
-            tracing::error!(%library, %error, "the library secret cannot be read; it is looked for again");
-        });
+        minted.refresh_secrets(report);
         for (caller, tenant) in grantees.iter().take(AT_START) {
             if let Some((key, _)) = minted.entry(caller, tenant) {
                 minted.tell(Command::Obtain(key));

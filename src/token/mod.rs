@@ -1,7 +1,7 @@
 //! With which token: given by the operator, or minted by the gateway with the least power.
 //!
-//! A given token belongs to a library and is followed in its file ([`fixed`]). A minted one belongs
-//! to one caller and one tenant; a single task, the [`keeper`], obtains, replaces and revokes them,
+//! A given token belongs to a library and is followed in its file (`fixed`). A minted one belongs
+//! to one caller and one tenant; a single task, the `keeper`, obtains, replaces and revokes them,
 //! so that no two mints for one pair ever overlap.
 
 mod fixed;
@@ -155,7 +155,7 @@ impl Tokens {
                 }
             }
         }
-        Self { fixed, minted: Minted::start(plans, grantees, settings, metrics) }
+        Self { fixed, minted: Minted::start(plans, grantees, settings, metrics, report) }
     }
 
     /// The token to use now. Waits, until `deadline`, only where none was ever obtained or the last

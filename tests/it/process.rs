@@ -540,3 +540,24 @@ async fn a_secret_that_is_a_pipe_holds_nobody_up() {
     assert_eq!((answer.status(), &answer.json()["pending"]), (503, &pending));
     assert_eq!(gateway.stop().await.code, Some(0));
 }
+
+#[tokio::test]
+async fn a_secret_that_breaks_while_it_runs_is_complained_about_once() {
+    let smh = Smh::start().await.with_file("a");
+    let folder = Folder::new(GATEWAY_YAML, None, smh.address);
+    let mut gateway = Binary::serve(&folder).await;
+    folder.write("token", "two\nlines");
+    gateway.says("a secret cannot be read; it is looked for again what=\"token of library\"").await;
+    // The next one is noticed in a later round, and the first is looked at again in it.
+    folder.write("other.key", "");
+    gateway.says("what=\"API key of caller\" of=\"other\"").await;
+    folder.write("token", crate::support::TOKEN);
+    gateway.says("it can be read again secret=\"token of library smhxxx\"").await;
+    // All the while the token that was good is used.
+    assert_eq!(
+        send(gateway.data[0], request("/v1/files/t1/a", &[]).as_bytes()).await.status(),
+        200
+    );
+    let ran = gateway.stop().await;
+    assert_eq!(ran.err.matches("cannot be read").count(), 2, "{}", ran.err);
+}

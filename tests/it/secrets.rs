@@ -478,7 +478,7 @@ async fn a_secret_that_cannot_be_read_is_not_shown_at_start() {
         command.env("SMH_GATEWAY_LOG", "trace");
         let mut gateway = Binary::serving(command).await;
         let said = gateway.says("not ready yet pending=\"API key of caller app\"").await;
-        assert!(said.contains("what=\"token\" of=\"smhxxx\""), "{said}");
+        assert!(said.contains("what=\"token of library\" of=\"smhxxx\""), "{said}");
         let ran = gateway.stop().await;
         let mut seen = Seen::default();
         seen.add("standard error", ran.err);

@@ -17,7 +17,7 @@ mod doctor;
 /// Everything at once.
 mod soak;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -43,6 +43,13 @@ fn minting_yaml() -> String {
         .replace("tenants: [] }", "tenants: [t1] }")
 }
 
+/// The same, with time enough for hundreds of deletes at once on a machine that has other work.
+fn patient_yaml() -> String {
+    minting_yaml()
+        .replace("_timeout: 1s", "_timeout: 10s")
+        .replace("  timeout: 3s", "  timeout: 15s")
+}
+
 /// A gateway that mints, with [`SECRET`] in the file `secret`.
 async fn start(smh: SocketAddr) -> Gateway {
     start_with(&minting_yaml(), None, smh).await
@@ -50,7 +57,11 @@ async fn start(smh: SocketAddr) -> Gateway {
 
 /// The same, once its tokens are there.
 async fn started(smh: &Smh) -> Gateway {
-    let gateway = start(smh.address).await;
+    started_with(&minting_yaml(), smh).await
+}
+
+async fn started_with(yaml: &str, smh: &Smh) -> Gateway {
+    let gateway = start_with(yaml, None, smh.address).await;
     until("the tokens are there", async || minted(smh).len() == 3).await;
     until_ready(&gateway).await;
     gateway
@@ -106,6 +117,19 @@ async fn burst(gateway: &Gateway, deletes: usize) -> Vec<Answer> {
         );
     }
     tasks.join_all().await
+}
+
+/// What was answered, and how often.
+fn tally(answers: &[Answer]) -> BTreeMap<(u16, String), usize> {
+    answers.iter().fold(BTreeMap::new(), |mut tally, answer| {
+        *tally.entry((answer.status(), answer.code())).or_default() += 1;
+        tally
+    })
+}
+
+fn assert_all_deleted(answers: &[Answer]) {
+    let wanted = BTreeMap::from([((200, String::new()), answers.len())]);
+    assert_eq!(tally(answers), wanted);
 }
 
 fn with_files(smh: Smh, files: usize) -> Smh {

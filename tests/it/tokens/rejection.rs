@@ -48,13 +48,13 @@ fn token_of_pair(smh: &Smh) -> Vec<String> {
 #[tokio::test]
 async fn one_mint_serves_all_that_wait_and_each_is_sent_at_most_twice() {
     let smh = with_files(Smh::start().await, 200);
-    let gateway = started(&smh).await;
+    let gateway = started_with(&patient_yaml(), &smh).await;
     assert_eq!(delete(&gateway, "/v1/files/t1/none").await.status(), 404);
     smh.simulator.clear_received();
     smh.simulator.inject(when_minting(Injection::once(Fault::Slow(Duration::from_millis(500)))));
     smh.simulator.revoke_token(&token_of(&smh, "app", SPACE));
     let answers = burst(&gateway, 200).await;
-    assert!(answers.iter().all(|answer| answer.status() == 200));
+    assert_all_deleted(&answers);
     assert_eq!(mints(&smh).len(), 1);
     let mut times: HashMap<String, u32> = HashMap::new();
     for request in deletes(&smh) {
@@ -139,7 +139,7 @@ async fn the_pause_between_failing_mints_grows_to_a_minute_and_not_beyond() {
     assert!(pauses.len() >= 8, "it never gives up: {pauses:?}");
     let longest = pauses.iter().max().unwrap();
     assert!((40..=85).contains(&longest.as_secs()), "{pauses:?}");
-    assert!(pauses[0] < Duration::from_secs(11), "{pauses:?}");
+    assert!(pauses[..4].iter().min() < Some(&Duration::from_secs(15)), "{pauses:?}");
     smh.simulator.clear_faults();
     pass(Duration::from_secs(80)).await;
     until_ready(&gateway).await;

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use smh_gateway::simulator::{Answered, Effect, Fault, Injection, Matcher, RouteKind};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use super::*;
+use crate::support::Kept;
 
 const DELETERS: usize = 200;
 const TROUBLED: Duration = Duration::from_secs(8);
@@ -35,7 +34,7 @@ async fn whatever_happens_to_tokens_no_delete_is_lost_or_doubled() {
     smh.simulator.inject(fails.when(minting.clone()));
     // So that two of them could overlap.
     smh.simulator.inject(Injection::forever(Fault::Slow(MINT_TAKES)).when(minting));
-    let yaml = minting_yaml().replace("space: space2, user_id: forbid", "space: space2");
+    let yaml = patient_yaml().replace("space: space2, user_id: forbid", "space: space2");
     let yaml = yaml.replace("tenants: [t1] }", "tenants: [t1, t2] }");
     let gateway = start_with(&yaml, None, smh.address).await;
 
@@ -109,7 +108,7 @@ impl Deleter {
     async fn run(self, began: std::time::Instant) -> Vec<Told> {
         let (tenant, space) = [("t1", SPACE), ("t2", "space2")][self.number % 2];
         let key = [KEY, OTHER_KEY][self.number / 2 % 2];
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let mut connection = Kept::open(self.address).await;
         let mut told = Vec::new();
         for round in 0.. {
             if began.elapsed() > TROUBLED {
@@ -123,8 +122,8 @@ impl Deleter {
                     "DELETE /v1/files/{tenant}/{path}?user_id={id} HTTP/1.1\r\nHost: g\r\n\
                      X-Api-Key: {key}\r\n\r\n"
                 );
-                stream.write_all(request.as_bytes()).await.unwrap();
-                let answer = read_whole(&mut stream).await;
+                connection.write(request.as_bytes()).await;
+                let answer = connection.answer().await;
                 let (status, outcome, code) = (answer.status(), answer.outcome(), answer.code());
                 told.push(Told { id, path: path.clone(), status, outcome, code });
                 if status == 200 {
@@ -137,24 +136,6 @@ impl Deleter {
             }
         }
         told
-    }
-}
-
-/// One answer with a length, without a look at what comes behind it.
-async fn read_whole(stream: &mut TcpStream) -> Answer {
-    use tokio::io::AsyncReadExt;
-    let mut read = Vec::new();
-    loop {
-        if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8(read[..end].to_vec()).unwrap();
-            let mut answer = Answer { head, body: Vec::new(), closed: false, rest: Vec::new() };
-            let length: usize = answer.field("content-length").unwrap().parse().unwrap();
-            if read.len() >= end + 4 + length {
-                answer.body = read.split_off(end + 4);
-                return answer;
-            }
-        }
-        assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0, "ended before an answer");
     }
 }
 

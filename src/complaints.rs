@@ -1,0 +1,53 @@
+//! What is looked at again and again is complained about once: when it goes wrong, in another way
+//! than before, and when it is well again.
+
+use std::collections::{HashMap, HashSet};
+use std::error::Error;
+use std::mem;
+
+use parking_lot::Mutex;
+
+use crate::secret::SourceError;
+
+/// The secrets that could not be read when they were looked at last.
+#[derive(Default)]
+pub struct Complaints(Mutex<HashMap<String, String>>);
+
+/// One round of looking.
+pub struct Round<'c> {
+    complaints: &'c Complaints,
+    seen: HashSet<String>,
+}
+
+impl Complaints {
+    /// Begins to look at everything.
+    pub fn round(&self) -> Round<'_> {
+        Round { complaints: self, seen: HashSet::new() }
+    }
+}
+
+impl Round<'_> {
+    /// A secret cannot be read. `what` and `of` name it.
+    pub fn unreadable(&mut self, what: &str, of: &str, error: &SourceError) {
+        let name = format!("{what} {of}");
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        let now = format!("{error}: {cause}");
+        let before = self.complaints.0.lock().insert(name.clone(), now.clone());
+        if before.is_none_or(|before| before != now) {
+            tracing::error!(what, of, %error, cause, "a secret cannot be read; it is looked for again");
+        }
+        self.seen.insert(name);
+    }
+
+    /// Everything was looked at: what was not complained about is well again.
+    pub fn end(mut self) {
+        let seen = mem::take(&mut self.seen);
+        self.complaints.0.lock().retain(|name, _| {
+            let still = seen.contains(name);
+            if !still {
+                tracing::info!(secret = name, "it can be read again");
+            }
+            still
+        });
+    }
+}
