@@ -30,16 +30,13 @@ impl AccessToken {
         &self.text
     }
 
-    /// As [`AccessToken::occurs_in`], for bytes of which the case was lost.
-    pub(crate) fn occurs_ignoring_case_in(&self, bytes: &[u8]) -> bool {
-        let text = self.text.expose();
-        bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text))
-    }
-
-    /// Whether these bytes hold the token, in either form.
+    /// Whether these bytes hold the token, in either form and in upper or lower case.
     #[must_use]
     pub fn occurs_in(&self, bytes: &[u8]) -> bool {
-        let holds = |secret: &Secret| memchr::memmem::find(bytes, secret.expose()).is_some();
+        let holds = |secret: &Secret| {
+            let secret = secret.expose();
+            bytes.windows(secret.len()).any(|window| window.eq_ignore_ascii_case(secret))
+        };
         holds(&self.text) || (self.encoded != self.text && holds(&self.encoded))
     }
 }

@@ -45,8 +45,9 @@ impl Alarms {
                 if self.is_due(meaning, tenant) {
                     tracing::error!(
                         %tenant, library = %permit.tenant().library.id, request_id = ?id,
-                        "SMH knows no such library, space or route, and callers take its 404 for \
-                         \"already gone\": compare gateway.yaml with the console"
+                        "a 404 that is not about the file: SMH knows no such library, space or route, or \
+                         something before it answers. Callers take it for \"already gone\": compare \
+                         gateway.yaml with the console"
                     );
                 }
             }

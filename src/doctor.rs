@@ -148,7 +148,7 @@ fn judge(tenant: &Tenant, answer: Result<Answer, Failed>) -> Finding {
     };
     let (status, code) = (answer.head.status, answer.code());
     let bin = match (status, code) {
-        (StatusCode::OK, _) => RecycleBin::On,
+        (StatusCode::OK, _) if is_listing(&answer.body) => RecycleBin::On,
         (StatusCode::BAD_REQUEST, Some("RecycleBinNotEnabled")) => RecycleBin::Off,
         (_, Some("InvalidAccessToken" | "AccessTokenVersionNotMatch")) => {
             return bad("SMH rejects the token".to_owned(), "replace it: it is wrong or expired");
@@ -188,6 +188,15 @@ fn judge(tenant: &Tenant, answer: Result<Answer, Failed>) -> Finding {
         ),
         RecycleBin::On => bad(what, "say `recycle_bin: on`, or switch the bin off in the console"),
     }
+}
+
+/// What a recycle bin's listing has (smh-api.md 5.2), and hardly anything else that says 200.
+fn is_listing(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Listing {
+        contents: Vec<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice(body).is_ok_and(|listing: Listing| listing.contents.len() <= 1)
 }
 
 impl Finding {

@@ -37,7 +37,8 @@ pub enum Meaning {
     /// 204 to a delete that asked for the recycle bin of a library that should have one: the file
     /// is gone for good (smh-api.md 2.2).
     Irreversible,
-    /// 404 because of the library, the space or the route. Callers will read it as "already gone".
+    /// 404, but not because of the file: the library, the space, the route, or something before SMH.
+    /// Callers will read it as "already gone".
     Misdirected,
 }
 
@@ -48,25 +49,27 @@ impl Meaning {
         let keeps = permit.tenant().library.recycle_bin == RecycleBin::On;
         match answer.head.status {
             StatusCode::NO_CONTENT if keeps && permit.mode() == Mode::Recycle => Self::Irreversible,
+            // Nothing but this says that the *file* is not there.
             StatusCode::NOT_FOUND => match answer.code() {
                 Some(
-                    "LibraryNotFound"
-                    | "SpaceNotFound"
-                    | "RouteNotFound"
-                    | "WrongLibraryIdOrSecret",
-                ) => Self::Misdirected,
-                _ => Self::AsItSays,
+                    "FileNotFound" | "PathNotFound" | "DirectoryNotFound" | "FileRemovedByQuota",
+                ) => Self::AsItSays,
+                _ => Self::Misdirected,
             },
             _ => Self::AsItSays,
         }
     }
 }
 
-/// Makes the caller's answer of SMH's: status, end-to-end fields and body as they came.
+/// Makes the caller's answer of SMH's: status, end-to-end fields and body as they came. `tokens` are
+/// those that were sent for it: the first may have been rejected, and may be good all the same.
 ///
 /// # Errors
 /// The [`UpstreamFault`] for which it must not be relayed.
-pub fn to_caller(answer: Answer, token: &AccessToken) -> Result<Response<Bytes>, UpstreamFault> {
+pub fn to_caller(
+    answer: Answer,
+    tokens: &[&AccessToken],
+) -> Result<Response<Bytes>, UpstreamFault> {
     let Answer { mut head, body, .. } = answer;
     if head.status.is_redirection() {
         return Err(UpstreamFault::Redirected);
@@ -78,7 +81,7 @@ pub fn to_caller(answer: Answer, token: &AccessToken) -> Result<Response<Bytes>,
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(UpstreamFault::Opaque);
     }
-    if token.occurs_in(&body) || head_holds(&head, token) {
+    if tokens.iter().any(|token| token.occurs_in(&body) || head_holds(&head, token)) {
         return Err(UpstreamFault::EchoedCredential);
     }
     head.headers = end_to_end(head.headers);
@@ -93,8 +96,7 @@ fn head_holds(head: &Parts, token: &AccessToken) -> bool {
     let reason = head.extensions.get::<ReasonPhrase>();
     reason.is_some_and(|reason| token.occurs_in(reason.as_bytes()))
         || head.headers.iter().any(|(name, value)| {
-            token.occurs_in(value.as_bytes())
-                || token.occurs_ignoring_case_in(name.as_str().as_bytes())
+            token.occurs_in(value.as_bytes()) || token.occurs_in(name.as_str().as_bytes())
         })
 }
 
@@ -160,7 +162,7 @@ mod tests {
     }
 
     fn relayed(answer: Answer) -> Result<Response<Bytes>, UpstreamFault> {
-        to_caller(answer, &AccessToken::new(Secret::new(b"acctksentinel".to_vec())))
+        to_caller(answer, &[&AccessToken::new(Secret::new(b"acctksentinel".to_vec()))])
     }
 
     #[test]
@@ -229,9 +231,9 @@ mod tests {
         let mut echo = answer(403, &[], "{}");
         echo.head.extensions.insert(ReasonPhrase::from_static(b"no acctkSENTINEL"));
         let token = AccessToken::new(Secret::new(b"acctkSENTINEL".to_vec()));
-        assert_eq!(to_caller(echo, &token).unwrap_err(), UpstreamFault::EchoedCredential);
+        assert_eq!(to_caller(echo, &[&token]).unwrap_err(), UpstreamFault::EchoedCredential);
         let named = answer(200, &[("acctksentinel", "1")], "{}");
-        assert_eq!(to_caller(named, &token).unwrap_err(), UpstreamFault::EchoedCredential);
+        assert_eq!(to_caller(named, &[&token]).unwrap_err(), UpstreamFault::EchoedCredential);
     }
 
     #[test]

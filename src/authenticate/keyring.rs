@@ -107,7 +107,7 @@ impl Keyring {
 /// Reads every source. Blocks on files.
 pub fn read_all(sources: Vec<Source>) -> Vec<(Source, Result<Secret, SourceError>)> {
     let read = |source: Source| {
-        let key = source.read();
+        let key = source.read_key();
         (source, key)
     };
     sources.into_iter().map(read).collect()

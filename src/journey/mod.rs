@@ -120,33 +120,35 @@ impl Worker {
     ) -> Result<Response<Bytes>, Refusal> {
         let permit = admission.permit();
         let settings = &in_force.upstream;
-        let mut issued = in_force.tokens.current(permit, deadline).await?;
+        let may_send = || !self.gateway.alarms().freezes().is_halted(&permit.tenant().name);
+        let first = in_force.tokens.current(permit, deadline).await?;
 
-        let sent =
-            self.upstream.send(admission, issued.token(), settings, deadline, record.tries()).await;
-        let mut answer = sent.map_err(|failed| record.failed(failed))?;
+        let (client, tries) = (&self.upstream, record.tries());
+        let sent = client.send(admission, first.token(), settings, deadline, tries, &may_send);
+        let mut answer = sent.await.map_err(|failed| record.failed(failed))?;
+        let mut tokens = vec![first.token()];
+        let second;
         if answer.rejects_token() {
-            record.heard(&answer, issued.token());
+            record.heard(&answer, &tokens);
             self.gateway.metrics().tokens.rejected.inc();
-            issued = in_force
+            second = in_force
                 .tokens
-                .instead_of(permit, &issued, deadline)
+                .instead_of(permit, &first, deadline)
                 .await
                 .ok_or(Refusal::Upstream(UpstreamFault::CredentialRejected))?;
 
-            let sent = self
-                .upstream
-                .send(admission, issued.token(), settings, deadline, record.tries())
-                .await;
-            answer = sent.map_err(|failed| record.failed(failed))?;
-            in_force.tokens.replaced(permit, &issued, !answer.rejects_token());
+            let tries = record.tries();
+            let sent = client.send(admission, second.token(), settings, deadline, tries, &may_send);
+            answer = sent.await.map_err(|failed| record.failed(failed))?;
+            in_force.tokens.replaced(permit, &second, !answer.rejects_token());
+            tokens.push(second.token());
         }
-        record.heard(&answer, issued.token());
+        record.heard(&answer, &tokens);
         if answer.rejects_token() {
             return Err(Refusal::Upstream(UpstreamFault::CredentialRejected));
         }
         self.notice(&answer, permit, in_force, record);
-        let response = relay::to_caller(answer, issued.token()).map_err(Refusal::Upstream)?;
+        let response = relay::to_caller(answer, &tokens).map_err(Refusal::Upstream)?;
         record.relayed(response.status().as_u16());
         Ok(response)
     }

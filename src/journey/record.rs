@@ -111,8 +111,11 @@ impl Record {
     }
 
     /// What stands in the answer is SMH's to choose: it is kept only where it holds no token.
-    pub(super) fn heard(&mut self, answer: &Answer, token: &AccessToken) {
-        let harmless = |text: &str| (!token.occurs_in(text.as_bytes())).then(|| text.to_owned());
+    pub(super) fn heard(&mut self, answer: &Answer, tokens: &[&AccessToken]) {
+        let harmless = |text: &str| {
+            let holds_one = tokens.iter().any(|token| token.occurs_in(text.as_bytes()));
+            (!holds_one).then(|| text.to_owned())
+        };
         self.smh = Some(Smh {
             status: answer.head.status.as_u16(),
             code: answer.code().and_then(harmless),

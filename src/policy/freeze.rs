@@ -25,8 +25,14 @@ impl Freezes {
         self.halted.iter()
     }
 
+    /// Whether this tenant was halted.
+    #[must_use]
+    pub fn is_halted(&self, tenant: &TenantName) -> bool {
+        self.halted.contains(tenant)
+    }
+
     pub(super) fn check(&self, tenant: &TenantName) -> Result<(), Refusal> {
-        if self.halted.contains(tenant) {
+        if self.is_halted(tenant) {
             return Err(Refusal::Frozen(FreezeFault::Irreversible));
         }
         Ok(())

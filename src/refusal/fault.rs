@@ -125,6 +125,8 @@ pub enum UpstreamFault {
     Unreachable,
     #[error("SMH refused to take the delete")]
     Refused,
+    #[error("deletes for this tenant were halted before this one was sent")]
+    Halted,
     #[error("SMH rejected the gateway's token, and there was no other")]
     CredentialRejected,
     #[error("SMH answered with a redirect, which is neither followed nor relayed")]

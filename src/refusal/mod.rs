@@ -113,6 +113,7 @@ impl Refusal {
             Self::TokenUnavailable => Code::TokenUnavailable,
             Self::Upstream(fault) => match fault {
                 UpstreamFault::Unreachable | UpstreamFault::Refused => Code::UpstreamUnreachable,
+                UpstreamFault::Halted => Code::Frozen,
                 UpstreamFault::CredentialRejected => Code::UpstreamCredentialRejected,
                 UpstreamFault::Redirected => Code::UpstreamRedirected,
                 UpstreamFault::NotHttp
@@ -146,6 +147,7 @@ impl Refusal {
             Self::Upstream(
                 UpstreamFault::Unreachable
                 | UpstreamFault::Refused
+                | UpstreamFault::Halted
                 | UpstreamFault::CredentialRejected
                 | UpstreamFault::TimeoutBeforeSending,
             )

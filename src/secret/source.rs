@@ -35,6 +35,8 @@ enum Fault {
     NotFile,
     #[error("it is empty")]
     Empty,
+    #[error("an API key has at least {MIN_KEY_BYTES} bytes")]
+    TooShort,
     #[error("it is larger than {MAX_BYTES} bytes")]
     TooLarge,
     #[error("it is not one line of visible ASCII characters")]
@@ -50,6 +52,19 @@ impl Source {
         self.bytes()
             .and_then(|bytes| check(Secret::new(bytes)))
             .map_err(|fault| SourceError { origin: self.clone(), fault })
+    }
+
+    /// Reads an API key, which is a secret that callers present: one that can be guessed is none. A
+    /// file that is just being written is likely too short as well.
+    ///
+    /// # Errors
+    /// As [`Source::read`], and for fewer than 16 bytes.
+    pub fn read_key(&self) -> Result<Secret, SourceError> {
+        let key = self.read()?;
+        if key.expose().len() < MIN_KEY_BYTES {
+            return Err(SourceError { origin: self.clone(), fault: Fault::TooShort });
+        }
+        Ok(key)
     }
 
     fn bytes(&self) -> Result<Vec<u8>, Fault> {
@@ -99,6 +114,9 @@ impl fmt::Display for Source {
         }
     }
 }
+
+/// Shortest API key, in bytes.
+const MIN_KEY_BYTES: usize = 16;
 
 /// Longest secret, in bytes. SMH tokens are 48 to 150 bytes (smh-api.md 1.1), JWTs a few KiB; a
 /// target with a token in it must stay below what servers take, which is 8 KiB.

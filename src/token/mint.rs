@@ -144,7 +144,8 @@ pub(super) async fn mint(order: &Order<'_>, settings: &Settings) -> Result<Fresh
     let answer = answer.map_err(|failed| match failed.fault {
         UpstreamFault::Timeout | UpstreamFault::TimeoutBeforeSending => MintError::Timeout,
         UpstreamFault::Unreachable | UpstreamFault::Refused => MintError::Unreachable,
-        UpstreamFault::CredentialRejected
+        UpstreamFault::Halted
+        | UpstreamFault::CredentialRejected
         | UpstreamFault::Redirected
         | UpstreamFault::NotHttp
         | UpstreamFault::Incomplete

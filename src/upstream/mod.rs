@@ -18,9 +18,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::{Method, Response};
+use bytes::BytesMut;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{Method, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
@@ -76,6 +79,15 @@ impl Tries {
     }
 }
 
+/// One delete on its way.
+struct Order<'a> {
+    admission: &'a Admission,
+    token: &'a AccessToken,
+    settings: &'a Settings,
+    tries: &'a Tries,
+    may_send: &'a (dyn Fn() -> bool + Sync),
+}
+
 /// One worker's way to SMH.
 #[derive(Default)]
 pub struct Client {
@@ -84,6 +96,8 @@ pub struct Client {
 
 impl Client {
     /// Sends an admitted delete and waits for the whole answer, until `deadline` at the latest.
+    /// `may_send` is asked at the last moment: much can have happened while a token or a connection
+    /// was waited for.
     ///
     /// # Errors
     /// [`Failed`] says whether the delete may have been carried out.
@@ -94,9 +108,10 @@ impl Client {
         settings: &Settings,
         deadline: Instant,
         tries: &Tries,
+        may_send: &(dyn Fn() -> bool + Sync),
     ) -> Result<Answer, Failed> {
         let before = tries.sent();
-        let attempt = self.attempt(admission, token, settings, tries);
+        let attempt = self.attempt(Order { admission, token, settings, tries, may_send });
         timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
             let fault = if tries.sent() > before {
                 UpstreamFault::Timeout
@@ -107,19 +122,14 @@ impl Client {
         })
     }
 
-    async fn attempt(
-        &self,
-        admission: &Admission,
-        token: &AccessToken,
-        settings: &Settings,
-        tries: &Tries,
-    ) -> Result<Answer, Failed> {
-        let origin = &admission.permit().tenant().library.origin;
+    async fn attempt(&self, order: Order<'_>) -> Result<Answer, Failed> {
+        let origin = &order.admission.permit().tenant().library.origin;
+        let settings = order.settings;
         let first = match self.pool.take(origin) {
             Some(kept) => kept,
             None => self.connect(origin, settings).await?,
         };
-        let again = match self.once(first, admission, token, settings, tries).await {
+        let again = match self.once(first, &order).await {
             Ok(answer) => return answer,
             Err(Failure::Lost(error)) => return Err(failed(blame(&error), &chain(&error))),
             // Another of the kept ones may have closed as well.
@@ -131,7 +141,7 @@ impl Client {
             Some(same) => same,
             None => self.connect(origin, settings).await?,
         };
-        match self.once(second, admission, token, settings, tries).await {
+        match self.once(second, &order).await {
             Ok(answer) => answer,
             Err(Failure::Lost(error)) => Err(failed(blame(&error), &chain(&error))),
             Err(Failure::Closed(error)) => Err(failed(UpstreamFault::Unreachable, &chain(&error))),
@@ -143,16 +153,17 @@ impl Client {
     async fn once(
         &self,
         mut connection: Connection,
-        admission: &Admission,
-        token: &AccessToken,
-        settings: &Settings,
-        tries: &Tries,
+        order: &Order<'_>,
     ) -> Result<Result<Answer, Failed>, Failure> {
+        let Order { admission, token, settings, tries, may_send } = order;
         let origin = &admission.permit().tenant().library.origin;
         let built = request::build(admission, token, settings.token_in, connection.protocol());
         let Some(request) = built else {
             return Ok(Err(failed(UpstreamFault::Unreachable, "no target could be made")));
         };
+        if !may_send() {
+            return Ok(Err(failed(UpstreamFault::Halted, "halted while it waited")));
+        }
         tries.given.fetch_add(1, Ordering::Relaxed);
         match connection.send(request).await {
             Ok(response) => {
@@ -222,13 +233,36 @@ pub(crate) async fn call(
 /// Waits for the whole body: half an answer must never look like one.
 async fn whole(response: Response<Incoming>) -> Result<Answer, Failed> {
     let (head, body) = response.into_parts();
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(body) => Ok(Answer::new(head, body.to_bytes())),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(failed(UpstreamFault::TooLarge, "the body is too large"))
-        }
-        Err(error) => Err(failed(UpstreamFault::Incomplete, &chain(&*error))),
+    if !says_its_length(&head) {
+        return Err(failed(UpstreamFault::Incomplete, "where the answer ends is not known"));
     }
+    let mut body = Limited::new(body, MAX_BODY_BYTES);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => whole.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(failed(UpstreamFault::TooLarge, "the body is too large"));
+            }
+            Err(error) => return Err(failed(UpstreamFault::Incomplete, &chain(&*error))),
+        }
+    }
+    // hyper takes a stream that was reset without an error for one that has ended.
+    if head.version == Version::HTTP_2 && !body.is_end_stream() {
+        return Err(failed(UpstreamFault::Incomplete, "the stream was reset"));
+    }
+    Ok(Answer::new(head, whole.freeze()))
+}
+
+/// Over HTTP/1 an answer without a length ends where the connection does, wherever that is. SMH
+/// always says it.
+fn says_its_length(head: &Parts) -> bool {
+    head.version == Version::HTTP_2
+        || head.status == StatusCode::NO_CONTENT
+        || head.status.is_redirection()
+        || head.status.is_informational()
+        || head.headers.contains_key(CONTENT_LENGTH)
+        || head.headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// Whose fault a lost answer is, as far as hyper can tell.
@@ -267,4 +301,4 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Largest body of an answer, in bytes. SMH's own are below 1 KiB.
-const MAX_BODY_BYTES: usize = 1024 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -87,7 +87,14 @@ pub(super) fn plain(
 fn target(admission: &Admission, token: &AccessToken, place: TokenPlace) -> Zeroizing<Vec<u8>> {
     let (permit, subject) = (admission.permit(), admission.permit().subject());
     let tenant = permit.tenant();
-    let mut target = Zeroizing::new(Vec::with_capacity(TARGET_BYTES));
+    // Room for all of it: what a buffer with a token in it grows out of is not wiped.
+    let user_bytes = subject.user_id.map_or(0, |user| user.as_str().len());
+    let room = FRAME_BYTES
+        + tenant.library.id.as_str().len()
+        + tenant.space.as_str().len()
+        + token.encoded().expose().len()
+        + (subject.path.as_str().len() + user_bytes) * LONGEST_ESCAPE;
+    let mut target = Zeroizing::new(Vec::with_capacity(room));
     target.extend_from_slice(b"/api/v1/file/");
     target.extend_from_slice(tenant.library.id.as_str().as_bytes());
     target.push(b'/');
@@ -127,9 +134,11 @@ fn bearer(token: &AccessToken) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Enough for most targets, so that a buffer with a token in it seldom has to grow: what it grows
-/// out of is not wiped.
-const TARGET_BYTES: usize = 1024;
+/// What a target has besides its parts, rounded up.
+const FRAME_BYTES: usize = 64;
+
+/// `%XX` for one byte.
+const LONGEST_ESCAPE: usize = 3;
 
 /// The fields set above.
 const FIELDS: usize = 5;
