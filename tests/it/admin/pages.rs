@@ -1,0 +1,124 @@
+//! Status, configuration, and what is no page.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use smh_gateway::simulator::{Fault, Injection};
+
+use super::*;
+use crate::support::{GATEWAY_YAML, Gateway, KEY, OTHER_KEY, Smh, TOKEN};
+
+#[tokio::test]
+async fn the_status_says_what_runs_and_since_when() {
+    let smh = Smh::start().await;
+    let gateway = Gateway::with_policy("permanent_deletes: deny\n", smh.address).await;
+    let answer = gateway.admin("/api/status").await;
+    assert_eq!(answer.field("content-type"), Some("application/json"));
+    let mut status = answer.json();
+    let sha256 = gateway.running.gateway().snapshot().sha256.clone();
+    assert_eq!(sha256.len(), 64);
+    assert!(status["uptime_seconds"].as_u64().unwrap() < 60);
+    assert!(status["config"]["seconds_in_force"].as_u64().unwrap() < 60);
+    status["uptime_seconds"] = json!(0);
+    status["config"]["seconds_in_force"] = json!(0);
+    let wanted = json!({
+        "version": env!("CARGO_PKG_VERSION"), "phase": "serving", "ready": true, "pending": [],
+        "uptime_seconds": 0, "in_flight": 0, "connections": 0,
+        "tokens": [], "library_secrets": [], "halted_tenants": [],
+        "config": {
+            "file": gateway.folder.path("gateway.yaml"),
+            "policy_file": gateway.folder.path("policy.yaml"),
+            "sha256": sha256, "seconds_in_force": 0,
+        },
+    });
+    assert_eq!(status, wanted);
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_seen_while_it_is() {
+    let smh = Smh::start().await;
+    let gateway = Gateway::start(smh.address).await;
+    smh.simulator.inject(Injection::once(Fault::HangBeforeActing));
+    let seen = async {
+        let until = Instant::now() + Duration::from_secs(3);
+        loop {
+            let status = gateway.admin("/api/status").await.json();
+            if (&status["in_flight"], &status["connections"]) == (&json!(1), &json!(1)) {
+                return;
+            }
+            assert!(Instant::now() < until, "{status}");
+        }
+    };
+    let (answer, ()) = tokio::join!(gateway.delete("/v1/files/t1/a"), seen);
+    assert_eq!(answer.status(), 504);
+}
+
+#[tokio::test]
+async fn the_configuration_shows_where_secrets_are_and_none_of_them() {
+    let smh = Smh::start().await;
+    let digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let yaml = GATEWAY_YAML
+        .replace("{ file: other.key }", &format!("{{ sha256: {digest} }}"))
+        .replace("tenants:\n", "  smhyyy:\n    token: { env: SMH_NO_SUCH_VARIABLE }\ntenants:\n");
+    let gateway = Gateway::with(&yaml, None, smh.address).await;
+    let answer = gateway.admin("/api/config").await;
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    for secret in [TOKEN, KEY, OTHER_KEY, digest] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    let config = answer.json();
+    let file = |name: &str| json!({ "file": gateway.folder.path(name) });
+    assert_eq!(config["libraries"]["smhxxx"]["token"], file("token"));
+    let variable = json!({ "env": "SMH_NO_SUCH_VARIABLE" });
+    assert_eq!(config["libraries"]["smhyyy"]["token"], variable);
+    let app = json!({ "credentials": [{ "api_key": file("app.key") }], "tenants": ["t1", "t2"] });
+    assert_eq!(config["callers"]["app"], app);
+    let other = json!([{ "api_key": { "sha256": "[redacted]" } }]);
+    assert_eq!(config["callers"]["other"]["credentials"], other);
+}
+
+#[tokio::test]
+async fn nothing_but_get_is_taken_and_no_page_deletes() {
+    let smh = Smh::start().await.with_file("a");
+    let gateway = Gateway::start(smh.address).await;
+    let admin = gateway.running.admin().unwrap();
+    for path in ["/livez", "/readyz", "/metrics", "/api/status", "/api/config", "/"] {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"] {
+            let answer = ask(admin, &format!("{method} {path}"), "").await;
+            assert_eq!((answer.status(), answer.field("allow")), (405, Some("GET, HEAD")));
+        }
+    }
+    for path in ["/v1/files/t1/a", "/api", "/livez/", "//livez", "/api/explain", "/quitquitquit"] {
+        assert_eq!(get(admin, path).await.status(), 404, "{path}");
+    }
+    let line = "DELETE /v1/files/t1/a";
+    let credential = format!("Authorization: Bearer {KEY}\r\n");
+    assert_eq!(ask(admin, line, &credential).await.status(), 404);
+    assert_eq!(get(admin, "/livez?x=1").await.status(), 200);
+    assert_eq!(smh.targets(), [""; 0]);
+    assert_eq!(smh.files(), ["a"]);
+    assert_eq!(gateway.delete("/livez").await.code(), "UnknownRoute", "nor the other way round");
+}
+
+#[tokio::test]
+async fn the_index_names_every_page() {
+    let smh = Smh::start().await;
+    let gateway = Gateway::start(smh.address).await;
+    let index = String::from_utf8(gateway.admin("/").await.body).unwrap();
+    let pages: Vec<_> = index.lines().filter_map(|line| line.strip_prefix("GET ")).collect();
+    assert_eq!(pages.len(), 5);
+    for page in pages {
+        let path = page.split(' ').next().unwrap();
+        assert_eq!(gateway.admin(path).await.status(), 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_admin_listener_can_be_switched_off() {
+    let smh = Smh::start().await.with_file("a");
+    for none in ["admin: none", "admin: { address: none }"] {
+        let yaml = GATEWAY_YAML.replace("admin:\n  address: 127.0.0.1:0", none);
+        let gateway = Gateway::with(&yaml, None, smh.address).await;
+        assert_eq!(gateway.running.admin(), None, "{none}");
+    }
+}

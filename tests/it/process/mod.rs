@@ -1,0 +1,33 @@
+//! The real binary: starting, draining, leaving.
+
+/// Serving: listeners, workers, and what is written meanwhile.
+mod serving;
+/// Leaving: signals, the delay and the drain.
+mod leaving;
+/// Starting, or not, and secrets that cannot be read.
+mod starting;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::support::binary::PATIENCE;
+use crate::support::{Answer, request, send};
+
+/// One delete as `app`, on a connection of its own.
+async fn delete(address: SocketAddr, target: &str) -> Answer {
+    send(address, request(target, &["Connection: close"]).as_bytes()).await
+}
+
+async fn get(address: SocketAddr, path: &str) -> Answer {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    send(address, request.as_bytes()).await
+}
+
+/// Asks until the answer is this, which it must be soon.
+async fn becomes(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < until, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
