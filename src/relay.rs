@@ -237,6 +237,20 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_was_replaced_does_not_pass_either() {
+        let token = |text: &str| AccessToken::new(Secret::new(text.as_bytes().to_vec()));
+        let (first, second) = (token("acctkfirst"), token("acctksecond"));
+        for (echo, wanted) in [
+            ("no acctkfirst here", Err(UpstreamFault::EchoedCredential)),
+            ("no ACCTKSECOND here", Err(UpstreamFault::EchoedCredential)),
+            ("nothing here", Ok(())),
+        ] {
+            let relayed = to_caller(answer(200, &[], echo), &[&first, &second]);
+            assert_eq!(relayed.map(|_| ()), wanted, "{echo}");
+        }
+    }
+
+    #[test]
     fn only_three_answers_reject_the_token() {
         for body in [
             "Forbidden",

@@ -163,6 +163,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_could_be_guessed_is_none_and_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "key-number-one-1").unwrap();
+        let key = Credential::Key(Source::File(path.clone()));
+        let mut keyring = Keyring::read([(caller("a"), key)], &mut |_, _| {});
+        std::fs::write(&path, "key-number-one-").unwrap();
+        assert!(!refresh(&mut keyring));
+        assert_eq!(who(&keyring, "key-number-one-"), None);
+        assert_eq!(who(&keyring, "key-number-one-1"), Some("a".into()));
+    }
+
+    #[test]
     fn a_key_of_two_callers_names_neither() {
         let digest = || Credential::Digest(KeyDigest::of(b"key-of-both-0000"));
         let keyring =

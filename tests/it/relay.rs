@@ -116,6 +116,9 @@ async fn what_must_not_pass_does_not() {
         (&*echo, "UpstreamProtocolError", "unknown"),
         (&*in_field, "UpstreamProtocolError", "unknown"),
         (&*large, "UpstreamProtocolError", "unknown"),
+        // Where it ends is where the connection does, so half of it would look whole.
+        ("HTTP/1.1 200 OK\r\n\r\n{\"recyc", "UpstreamProtocolError", "unknown"),
+        ("HTTP/1.0 404 Not Found\r\n\r\n{\"co", "UpstreamProtocolError", "unknown"),
         ("SSH-2.0-OpenSSH_9\r\n\r\n", "UpstreamProtocolError", "unknown"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "UpstreamProtocolError", "unknown"),
         (
@@ -145,5 +148,25 @@ async fn what_must_not_pass_does_not() {
         assert!(!got.head.contains(TOKEN) && !got.head.contains("Location"), "{what:?}");
         assert_eq!(smh.asked().len(), 1, "{what:?}: a delete is sent once");
         assert!(!smh.asked()[0].contains(KEY), "{what:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_404_that_is_not_about_the_file_is_flagged() {
+    for (body, flagged) in [
+        ("{\"code\":\"FileNotFound\"}", false),
+        ("{\"code\":\"DirectoryNotFound\"}", false),
+        ("{\"code\":\"SpaceNotFound\"}", true),
+        ("{\"code\":\"SomethingNew\"}", true),
+        ("<html>404</html>", true),
+        ("", true),
+    ] {
+        let head = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n", body.len());
+        let smh = Canned::start(format!("{head}{body}").into_bytes(), false).await;
+        let gateway = Gateway::start(smh.address).await;
+        let answer = gateway.delete("/v1/files/t1/x").await;
+        assert_eq!((answer.status(), answer.body.as_slice()), (404, body.as_bytes()));
+        let line = gateway.stop().await.remove(0);
+        assert_eq!(line["misdirected"], if flagged { true.into() } else { Value::Null }, "{body}");
     }
 }

@@ -231,3 +231,32 @@ async fn an_answer_that_holds_the_minted_token_is_never_relayed() {
     assert!(!log.text().contains("acctk"));
     assert!(log_of_events().with(&["acctk"]).is_empty());
 }
+
+#[tokio::test]
+async fn a_halt_holds_for_a_delete_that_waits_for_its_token() {
+    let (smh, gateway) = with_bin_off("irreversible_deletes: halt\n", "thalted").await;
+    until("the other caller has a token", async || {
+        minted(&smh).iter().any(|token| token.user_id.as_deref() == Some("other"))
+    })
+    .await;
+    for token in minted(&smh) {
+        if token.user_id.as_deref() == Some("other") {
+            smh.simulator.revoke_token(&token.value);
+        }
+    }
+    let slow = Injection::forever(Fault::Slow(Duration::from_secs(1)));
+    smh.simulator.inject(slow.when(Matcher::route(RouteKind::IssueToken)));
+    let request =
+        format!("DELETE /v1/files/thalted/b HTTP/1.1\r\nHost: g\r\nX-Api-Key: {OTHER_KEY}\r\n\r\n");
+    let waiting = send(gateway.address(), request.as_bytes());
+    let halting = async {
+        until("the first try was rejected", async || deletes(&smh).len() == 1).await;
+        delete(&gateway, "/v1/files/thalted/a").await
+    };
+    let (waited, halted) = tokio::join!(waiting, halting);
+    assert_eq!(halted.status(), 204, "the one that showed that the bin is off");
+    assert_eq!((waited.status(), waited.code().as_str()), (403, "Frozen"));
+    assert_eq!(waited.outcome(), "not_sent");
+    assert_eq!(deletes(&smh).len(), 2, "the second try was not sent");
+    assert_eq!(smh.files(), ["b"]);
+}

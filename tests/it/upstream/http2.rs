@@ -178,3 +178,32 @@ async fn a_delete_after_goaway_goes_to_a_new_connection() {
     }
     smh.listener.assert_no_more_connections();
 }
+
+#[tokio::test]
+async fn a_stream_that_is_reset_without_an_error_has_no_whole_answer() {
+    for (status, data) in [(200, &b"{\"rec"[..]), (204, &[])] {
+        let authority = Authority::new();
+        let smh = Http2ByHand::listen(&authority).await;
+        let gateway = start(&authority.trusted("UPSTREAM"), smh.listener.address()).await;
+        let serve = async {
+            let mut played = smh.accept().await;
+            while let Some(Ok((_, mut respond))) = played.accept().await {
+                let head = Response::builder().status(status).body(()).unwrap();
+                let mut body = respond.send_response(head, false).unwrap();
+                if !data.is_empty() {
+                    body.send_data(Bytes::from_static(data), false).unwrap();
+                }
+                // What was sent has to be on its way before the end of it.
+                let flushed = std::future::poll_fn(|cx| played.poll_closed(cx));
+                let _ = tokio::time::timeout(Duration::from_millis(100), flushed).await;
+                body.send_reset(Reason::NO_ERROR);
+            }
+            std::future::pending::<()>().await;
+        };
+        let answer = tokio::select! {
+            answer = delete(gateway.address(), "/v1/files/t1/a") => answer,
+            () = serve => unreachable!("it serves for ever"),
+        };
+        assert_eq!(told(&answer), refusal(502, "UpstreamProtocolError", "unknown"), "{status}");
+    }
+}
