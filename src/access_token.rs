@@ -7,8 +7,8 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessToken {
     text: Secret,
-    /// As it stands in a query: the same bytes, but for characters that SMH does not use so far.
-    encoded: Secret,
+    /// As it stands in a query, where that is not the same: SMH's own tokens need no escapes so far.
+    escaped: Option<Secret>,
 }
 
 impl AccessToken {
@@ -17,12 +17,13 @@ impl AccessToken {
     pub fn new(text: Secret) -> Self {
         let mut encoded = Vec::with_capacity(text.expose().len() * 3);
         encode_into(&mut encoded, text.expose());
-        Self { encoded: Secret::new(encoded), text }
+        let encoded = Secret::new(encoded);
+        Self { escaped: (encoded != text).then_some(encoded), text }
     }
 
     /// For the `access_token` parameter, or a path.
     pub(crate) fn encoded(&self) -> &Secret {
-        &self.encoded
+        self.escaped.as_ref().unwrap_or(&self.text)
     }
 
     /// For an `Authorization` field.
@@ -37,7 +38,7 @@ impl AccessToken {
             let secret = secret.expose();
             bytes.windows(secret.len()).any(|window| window.eq_ignore_ascii_case(secret))
         };
-        holds(&self.text) || (self.encoded != self.text && holds(&self.encoded))
+        holds(&self.text) || self.escaped.as_ref().is_some_and(holds)
     }
 }
 
