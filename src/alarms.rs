@@ -69,6 +69,14 @@ impl Alarms {
         }
     }
 
+    /// An operator has looked: what was halted goes on.
+    pub fn resume(&self) {
+        let halted = self.freezes.swap(Arc::default());
+        for tenant in halted.halted() {
+            tracing::warn!(%tenant, "deletes are resumed: the configuration was edited");
+        }
+    }
+
     fn halt(&self, tenant: &TenantName) {
         self.freezes.rcu(|freezes| freezes.and_halted(tenant));
     }

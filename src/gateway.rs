@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::alarms::Alarms;
 use crate::authenticate::{Authenticator, Keyring, read_all};
 use crate::complaints::Complaints;
-use crate::config::Snapshot;
+use crate::config::{self, Snapshot};
 use crate::directory::Tenants;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -72,6 +72,8 @@ pub struct Gateway {
     snapshot: Arc<Snapshot>,
     metrics: Arc<Metrics>,
     alarms: Alarms,
+    /// Both files as they were when a tenant had been halted; `None` while none is.
+    halted_with: Mutex<Option<String>>,
     in_flight: Tally,
     connections: Tally,
     phase: watch::Sender<Phase>,
@@ -116,6 +118,7 @@ impl Gateway {
             snapshot,
             metrics,
             alarms: Alarms::default(),
+            halted_with: Mutex::default(),
             in_flight: Tally::default(),
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -190,6 +193,24 @@ impl Gateway {
         let keyring = self.keyring.lock();
         let keys = keyring.pending().map(|caller| format!("API key of caller {}", caller.name));
         tokens.map(|library| format!("token of library {library}")).chain(keys).collect()
+    }
+
+    /// Resumes what was halted once the configuration has been edited since. Blocks on files.
+    pub fn look_for_an_operator(&self) {
+        let mut seen = self.halted_with.lock();
+        if self.alarms.freezes().is_empty() {
+            *seen = None;
+            return;
+        }
+        let Some(now) = config::sha256_now(&self.snapshot) else { return };
+        match &*seen {
+            None => *seen = Some(now),
+            Some(before) if *before == now => {}
+            Some(_) => {
+                self.alarms.resume();
+                *seen = None;
+            }
+        }
     }
 
     /// Reads the secrets again. Blocks on files, so not for a thread that serves.

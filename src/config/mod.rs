@@ -82,6 +82,16 @@ fn try_load(path: &Path, report: &mut Report) -> Option<Snapshot> {
     link::link(files, report)
 }
 
+/// The SHA-256 of both files as they are now, to notice an edit. `None` while one cannot be read.
+#[must_use]
+pub fn sha256_now(snapshot: &Snapshot) -> Option<String> {
+    let mut hash = Sha256::new();
+    for path in std::iter::once(&snapshot.file).chain(&snapshot.policy_file) {
+        hash.update(read(path).ok()?);
+    }
+    Some(hex::encode(hash.finalize()))
+}
+
 /// At most one byte more than is taken, which tells a file that is too large. Opening a FIFO would
 /// wait for somebody to write to it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {

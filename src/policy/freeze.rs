@@ -25,6 +25,12 @@ impl Freezes {
         self.halted.iter()
     }
 
+    /// Whether nothing is frozen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.halted.is_empty()
+    }
+
     /// Whether this tenant was halted.
     #[must_use]
     pub fn is_halted(&self, tenant: &TenantName) -> bool {

@@ -260,3 +260,23 @@ async fn a_halt_holds_for_a_delete_that_waits_for_its_token() {
     assert_eq!(deletes(&smh).len(), 2, "the second try was not sent");
     assert_eq!(smh.files(), ["b"]);
 }
+
+#[tokio::test]
+async fn an_operators_edit_resumes_what_was_halted() {
+    let (smh, gateway) = with_bin_off("irreversible_deletes: halt\n", "tresumed").await;
+    assert_eq!(delete(&gateway, "/v1/files/tresumed/a").await.status(), 204);
+    assert_eq!(delete(&gateway, "/v1/files/tresumed/b").await.code(), "Frozen");
+    smh.simulator.set_recycle_bin(LIBRARY, RecycleBin::KEEPING);
+    let mut edits = 0;
+    until("it is resumed", async || {
+        // The halt itself has to be noticed first: an edit that comes sooner is not one since.
+        edits += 1;
+        gateway
+            .folder
+            .write("policy.yaml", &format!("irreversible_deletes: halt\n# looked {edits}\n"));
+        gateway.admin("/api/status").await.json()["halted_tenants"] == serde_json::json!([])
+    })
+    .await;
+    assert_eq!(delete(&gateway, "/v1/files/tresumed/b").await.status(), 200);
+    assert_eq!(log_of_events().with(&["WARN", "deletes are resumed", "tresumed"]).len(), 1);
+}
