@@ -15,7 +15,8 @@ use crate::authenticate::Peer;
 use crate::gateway::Phase;
 use crate::journey::Worker;
 use crate::refusal::{MAX_FIELDS, MAX_HEAD_BYTES};
-use crate::server::gate::{Gate, Spoken, Unvetted};
+use crate::server::gate::{Gate, Spoken};
+use crate::server::unvetted::Unvetted;
 
 /// Serves a connection until the caller leaves, or draining ends it.
 pub(super) async fn serve<S>(

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::refusal::{Refusal, RequestFault};
 use crate::server::head::{Body, HeadVetting, Vetted};
+use crate::server::unvetted::Unvetted;
 
 /// The protocol that a connection speaks, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     /// The stream again, with what was read of it in front: for HTTP/2, which is not vetted here.
     pub(super) fn into_unvetted(self) -> Unvetted<S> {
         let Self { stream, buffer, filled, .. } = self;
-        Unvetted { stream, read: buffer, end: filled, next: 0 }
+        Unvetted::new(stream, buffer, filled)
     }
 
     /// Closes when hyper is done, after the last answer if hyper was kept from giving it.
@@ -228,52 +229,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// A stream of which the beginning was read already.
-pub(super) struct Unvetted<S> {
-    stream: S,
-    read: Vec<u8>,
-    end: usize,
-    next: usize,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Unvetted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let rest = self.read.get(self.next..self.end).unwrap_or_default();
-        if rest.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, into);
-        }
-        let now = rest.len().min(into.remaining());
-        into.put_slice(rest.get(..now).unwrap_or_default());
-        self.next += now;
-        if self.next == self.end {
-            self.read = Vec::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unvetted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -8,6 +8,7 @@ mod connection;
 mod gate;
 mod head;
 mod listen;
+mod unvetted;
 
 use std::io;
 use std::sync::Arc;
