@@ -9,6 +9,7 @@ pub mod ids;
 pub mod refusal;
 pub mod origin;
 pub mod tally;
+pub mod glob;
 
 // What a delete is, who asks for it, and what decides.
 pub mod delete;

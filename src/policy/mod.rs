@@ -4,10 +4,9 @@
 //! and `replay` later) calls [`Policy::decide`].
 
 mod freeze;
-mod glob;
 
 pub use self::freeze::Freezes;
-pub use self::glob::{GlobError, NameGlob, PathGlob};
+pub use crate::glob::{GlobError, NameGlob, PathGlob};
 
 use std::sync::Arc;
 

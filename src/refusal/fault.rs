@@ -76,22 +76,6 @@ pub enum QueryFault {
     UserIdForbidden,
 }
 
-/// Why a caller was not recognised. For the log: the answer tells no difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's text says what it is")]
-pub enum CredentialFault {
-    #[error("no credential")]
-    Missing,
-    #[error("a credential field is given twice")]
-    Repeated,
-    #[error("Authorization is not `Bearer …`")]
-    Scheme,
-    #[error("a credential nobody has")]
-    Unknown,
-    #[error("two credentials that name different callers")]
-    Conflicting,
-}
-
 /// Why a delete would be permanent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Permanence {

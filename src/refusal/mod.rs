@@ -4,12 +4,14 @@
 //! [`Code`] is the table; [`Refusal`] is one decision with its reason; `render` makes the answer.
 
 mod code;
+mod credential;
 mod fault;
 pub(crate) mod render;
 
 pub use self::code::Code;
+pub use self::credential::{CertificateFault, CredentialFault, JwtFault};
 pub use self::fault::{
-    CredentialFault, FreezeFault, PathFault, Permanence, QueryFault, RequestFault, UpstreamFault,
+    FreezeFault, PathFault, Permanence, QueryFault, RequestFault, UpstreamFault,
 };
 
 use std::fmt;
