@@ -61,6 +61,8 @@ pub enum Refusal {
     BodyNotAllowed,
     /// Nobody known.
     Unauthenticated(CredentialFault),
+    /// The keys that the caller's token is checked with could not be fetched.
+    IssuerKeysUnavailable,
     /// No such tenant for this caller, or none at all.
     TenantNotGranted,
     /// The delete would be permanent, and nothing allows it.
@@ -106,6 +108,7 @@ impl Refusal {
             Self::InvalidQuery(_) => Code::InvalidQuery,
             Self::BodyNotAllowed => Code::BodyNotAllowed,
             Self::Unauthenticated(_) => Code::Unauthenticated,
+            Self::IssuerKeysUnavailable => Code::IssuerKeysUnavailable,
             Self::TenantNotGranted => Code::TenantNotGranted,
             Self::PermanentDeleteBlocked(_) => Code::PermanentDeleteBlocked,
             Self::DeniedByRule(_) => Code::DeniedByRule,
@@ -162,6 +165,7 @@ impl Refusal {
             | Self::InvalidQuery(_)
             | Self::BodyNotAllowed
             | Self::Unauthenticated(_)
+            | Self::IssuerKeysUnavailable
             | Self::TenantNotGranted
             | Self::PermanentDeleteBlocked(_)
             | Self::DeniedByRule(_)
@@ -201,11 +205,14 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         /// A token file that is missing is usually being replaced: a matter of seconds.
         const TOKEN: Duration = Duration::from_secs(5);
+        /// An issuer that is not reached is asked again within seconds.
+        const ISSUER_KEYS: Duration = Duration::from_secs(5);
         /// Deletes in flight end within milliseconds: a second is long.
         const OVERLOADED: Duration = Duration::from_secs(1);
         match self {
             Self::RateLimited(exhausted) => Some(exhausted.wait),
             Self::TokenUnavailable => Some(TOKEN),
+            Self::IssuerKeysUnavailable => Some(ISSUER_KEYS),
             Self::Overloaded => Some(OVERLOADED),
             Self::UnknownRoute
             | Self::MethodNotAllowed
@@ -242,6 +249,9 @@ impl fmt::Display for Refusal {
             Self::BodyNotAllowed => f.write_str("send the delete without a body"),
             // Which part was wrong would help to guess: the log has it.
             Self::Unauthenticated(_) => f.write_str("no credential, or a wrong one"),
+            Self::IssuerKeysUnavailable => {
+                f.write_str("the keys of the caller's token issuer are not at hand; try again soon")
+            }
             Self::TenantNotGranted => {
                 f.write_str("the tenant does not exist, or is not granted to this caller")
             }

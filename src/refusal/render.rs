@@ -164,6 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_not_at_hand_are_no_fault_of_the_callers() {
+        let (response, body) = rendered(&Refusal::IssuerKeysUnavailable);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "5");
+        assert_eq!(response.headers().get("www-authenticate"), None);
+        assert_eq!(body["code"], "IssuerKeysUnavailable");
+        assert_eq!(body["outcome"], "not_sent");
+    }
+
+    #[test]
     fn a_lost_answer_is_told_as_unknown() {
         let (response, body) = rendered(&Refusal::Upstream(UpstreamFault::Timeout));
         assert_eq!(response.status(), 504);
