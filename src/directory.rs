@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
+use crate::delete::TenantRef;
 use crate::ids::{CallerName, LibraryId, SpaceId, TenantName, UserId};
 use crate::origin::Origin;
 
@@ -138,26 +139,102 @@ impl Tenant {
     }
 }
 
-/// The tenants by name.
+/// The tenants, by name and by where their files are.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tenants(HashMap<TenantName, Arc<Tenant>>);
+pub struct Tenants {
+    by_name: HashMap<TenantName, Arc<Tenant>>,
+    /// Two maps, so that borrowed ids find a tenant. `None` where one space is two tenants': nobody
+    /// could say by whose rules a delete is judged.
+    by_space: HashMap<LibraryId, HashMap<SpaceId, Option<Arc<Tenant>>>>,
+}
 
 impl Tenants {
     /// The tenant that a caller names and holds. `None` tells no difference between a tenant that
     /// does not exist and one that is not granted.
     #[must_use]
-    pub fn granted(&self, caller: &Caller, name: &str) -> Option<&Arc<Tenant>> {
-        self.0.get(name).filter(|tenant| caller.may_use(&tenant.name))
+    pub fn granted(&self, caller: &Caller, tenant: TenantRef<'_>) -> Option<&Arc<Tenant>> {
+        let found = match tenant {
+            TenantRef::Named(name) => self.by_name.get(name),
+            TenantRef::Space { library, space } => self.by_space.get(library)?.get(space)?.as_ref(),
+        };
+        found.filter(|tenant| caller.may_use(&tenant.name))
     }
 
     /// Every tenant, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
-        self.0.values()
+        self.by_name.values()
     }
 }
 
 impl FromIterator<Arc<Tenant>> for Tenants {
     fn from_iter<I: IntoIterator<Item = Arc<Tenant>>>(tenants: I) -> Self {
-        Self(tenants.into_iter().map(|tenant| (tenant.name.clone(), tenant)).collect())
+        let mut all = Self::default();
+        for tenant in tenants {
+            let spaces = all.by_space.entry(tenant.library.id.clone()).or_default();
+            spaces
+                .entry(tenant.space.clone())
+                .and_modify(|held| *held = None)
+                .or_insert_with(|| Some(Arc::clone(&tenant)));
+            all.by_name.insert(tenant.name.clone(), tenant);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenants(listed: &[(&str, &str, &str)]) -> Tenants {
+        let tenant = |&(name, library, space): &(&str, &str, &str)| {
+            let origin = Origin::try_from("https://smh.test").unwrap();
+            let library = LibraryId::try_from(library).unwrap();
+            let library = Arc::new(Library::new(library, origin, RecycleBin::On));
+            let name = TenantName::try_from(name).unwrap();
+            let space = SpaceId::try_from(space).unwrap();
+            Arc::new(Tenant::new(name, library, space, UserIdRule::Forward))
+        };
+        listed.iter().map(tenant).collect()
+    }
+
+    fn caller(granted: &[&str]) -> Caller {
+        let granted = granted.iter().map(|&tenant| TenantName::try_from(tenant).unwrap());
+        Caller::new(CallerName::try_from("app").unwrap(), granted.collect())
+    }
+
+    #[test]
+    fn a_tenant_is_found_by_its_name_and_by_its_space() {
+        let tenants =
+            tenants(&[("one", "lib1", "-"), ("two", "lib2", "-"), ("three", "lib2", "space3")]);
+        let app = caller(&["one", "three"]);
+        for (library, space, wanted) in [
+            ("lib1", "-", Some("one")),
+            ("lib2", "space3", Some("three")),
+            // Not granted.
+            ("lib2", "-", None),
+            // None such.
+            ("lib1", "space3", None),
+            ("lib3", "-", None),
+            ("Lib1", "-", None),
+            ("lib%31", "-", None),
+            ("lib1", "%2D", None),
+            ("", "", None),
+        ] {
+            let found = tenants.granted(&app, TenantRef::Space { library, space });
+            assert_eq!(found.map(|tenant| tenant.name.as_str()), wanted, "{library} {space}");
+        }
+        for (name, wanted) in [("one", true), ("three", true), ("two", false), ("four", false)] {
+            assert_eq!(tenants.granted(&app, TenantRef::Named(name)).is_some(), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_space_of_two_tenants_is_nobodys() {
+        let tenants = tenants(&[("one", "lib", "-"), ("two", "lib", "-"), ("three", "lib", "-")]);
+        let space = TenantRef::Space { library: "lib", space: "-" };
+        for granted in [&["one"][..], &["two"], &["three"], &["one", "two", "three"]] {
+            assert_eq!(tenants.granted(&caller(granted), space), None, "{granted:?}");
+        }
+        assert!(tenants.granted(&caller(&["two"]), TenantRef::Named("two")).is_some());
     }
 }

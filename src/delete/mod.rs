@@ -25,11 +25,44 @@ pub enum Mode {
     Permanent,
 }
 
+/// Which families of paths a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paths {
+    /// `/v1/files/{tenant}/{path}`.
+    Own,
+    /// These, and `/api/v1/file/{library}/{space}/{path}`, as an SMH client writes a delete.
+    OwnAndSmh,
+}
+
+/// The tenant as the caller names it. Nothing of it is decoded: the names and ids of tenants have
+/// no character to escape, so what is escaped names none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TenantRef<'r> {
+    /// By its name in the configuration.
+    Named(&'r str),
+    /// By where its files are.
+    Space {
+        /// The library's id at SMH.
+        library: &'r str,
+        /// The space's id in the library.
+        space: &'r str,
+    },
+}
+
+impl TenantRef<'_> {
+    fn is_left_out(self) -> bool {
+        match self {
+            Self::Named(name) => name.is_empty(),
+            Self::Space { library, space } => library.is_empty() || space.is_empty(),
+        }
+    }
+}
+
 /// A well-formed simplified delete (interface.md, section 2).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Delete<'r> {
-    /// The tenant as the caller names it: one segment, not empty.
-    pub tenant: &'r str,
+    /// The tenant as the caller names it: no part of it is empty.
+    pub tenant: TenantRef<'r>,
     /// The file, decoded.
     pub path: DeletePath,
     /// Recycled or gone.
@@ -41,21 +74,25 @@ pub struct Delete<'r> {
 /// Where a request wants to go: known before its method is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route<'r> {
-    tenant: &'r str,
+    tenant: TenantRef<'r>,
     path: &'r str,
     query: Option<&'r str>,
 }
 
 const FILES: &str = "/v1/files/";
+const SMH_FILES: &str = "/api/v1/file/";
 
 impl<'r> Route<'r> {
-    /// Finds `/v1/files/{tenant}/{path}`.
+    /// Finds the tenant and the path, by whichever family of paths the listener serves.
     ///
     /// # Errors
     /// [`Refusal::UnknownRoute`] for every other path.
-    pub fn of(uri: &'r Uri) -> Result<Self, Refusal> {
-        let rest = uri.path().strip_prefix(FILES).ok_or(Refusal::UnknownRoute)?;
-        let (tenant, path) = rest.split_once('/').unwrap_or((rest, ""));
+    pub fn of(uri: &'r Uri, paths: Paths) -> Result<Self, Refusal> {
+        let (tenant, path) = match paths {
+            Paths::Own => own(uri.path()),
+            Paths::OwnAndSmh => own(uri.path()).or_else(|| smh(uri.path())),
+        }
+        .ok_or(Refusal::UnknownRoute)?;
         Ok(Self { tenant, path, query: uri.query() })
     }
 
@@ -72,7 +109,7 @@ impl<'r> Route<'r> {
     /// # Errors
     /// [`Refusal::InvalidPath`], [`Refusal::InvalidQuery`].
     pub fn delete(self) -> Result<Delete<'r>, Refusal> {
-        if self.tenant.is_empty() {
+        if self.tenant.is_left_out() {
             return Err(Refusal::InvalidPath(PathFault::EmptySegment));
         }
         let path = DeletePath::parse(self.path).map_err(Refusal::InvalidPath)?;
@@ -82,46 +119,25 @@ impl<'r> Route<'r> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(target: &str) -> Result<(String, String, Mode, Option<String>), Refusal> {
-        let uri: Uri = target.parse().unwrap();
-        let delete = Route::of(&uri)?.method(&Method::DELETE)?.delete()?;
-        let user = delete.user_id.map(|user| user.to_string());
-        Ok((delete.tenant.into(), delete.path.as_str().into(), delete.mode, user))
-    }
-
-    #[test]
-    fn a_simplified_delete_names_a_tenant_and_a_file() {
-        assert_eq!(
-            parse("/v1/files/photos/2025/a%20b.jpg?permanent=1&user_id=u%31"),
-            Ok(("photos".into(), "2025/a b.jpg".into(), Mode::Permanent, Some("u1".into())))
-        );
-    }
-
-    #[test]
-    fn other_paths_are_no_route() {
-        for target in ["/", "/v1/files", "/v1/file/t/x", "/V1/files/t/x", "/api/v1/file/l/s/x", "*"]
-        {
-            assert_eq!(parse(target), Err(Refusal::UnknownRoute), "{target}");
-        }
-    }
-
-    #[test]
-    fn a_tenant_or_a_path_left_out_is_an_invalid_path() {
-        for target in ["/v1/files/", "/v1/files//x", "/v1/files/t", "/v1/files/t/"] {
-            assert!(matches!(parse(target), Err(Refusal::InvalidPath(_))), "{target}");
-        }
-    }
-
-    #[test]
-    fn the_route_is_judged_before_the_method_and_the_method_before_the_path() {
-        let nowhere: Uri = "/nowhere".parse().unwrap();
-        assert_eq!(Route::of(&nowhere), Err(Refusal::UnknownRoute));
-        let broken: Uri = "/v1/files/t/%zz".parse().unwrap();
-        let route = Route::of(&broken).unwrap();
-        assert_eq!(route.method(&Method::GET), Err(Refusal::MethodNotAllowed));
-    }
+/// `/v1/files/{tenant}/{path}`.
+fn own(target: &str) -> Option<(TenantRef<'_>, &str)> {
+    let (tenant, path) = segment(target.strip_prefix(FILES)?);
+    Some((TenantRef::Named(tenant), path))
 }
+
+/// `/api/v1/file/{library}/{space}/{path}`. Many SMH clients begin the path with a slash, and SMH
+/// takes it for the same file (smh-api.md 1.3). One is dropped; a second one is an empty segment.
+fn smh(target: &str) -> Option<(TenantRef<'_>, &str)> {
+    let (library, rest) = segment(target.strip_prefix(SMH_FILES)?);
+    let (space, path) = segment(rest);
+    let relative = ["/", "%2F", "%2f"].iter().find_map(|slash| path.strip_prefix(slash));
+    Some((TenantRef::Space { library, space }, relative.unwrap_or(path)))
+}
+
+/// The first segment and what follows its slash.
+fn segment(text: &str) -> (&str, &str) {
+    text.split_once('/').unwrap_or((text, ""))
+}
+
+#[cfg(test)]
+mod tests;

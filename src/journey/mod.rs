@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use self::record::Record;
 use self::wellformed::Intent;
 use crate::authenticate::Peer;
-use crate::delete::Route;
+use crate::delete::{Paths, Route};
 use crate::gateway::{Gateway, InForce};
 use crate::ids::{RequestId, RuleName};
 use crate::limits::Admission;
@@ -45,20 +45,27 @@ impl Worker {
     }
 
     /// Answers one request, and sees a delete through even if the caller hangs up.
-    pub(crate) fn serve(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> UntilDone {
+    pub(crate) fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        paths: Paths,
+    ) -> UntilDone {
         let tries = Arc::new(Tries::default());
-        UntilDone { journey: Some(Box::pin(self.answer(request, peer, Arc::clone(&tries)))), tries }
+        let journey = self.answer(request, peer, paths, Arc::clone(&tries));
+        UntilDone { journey: Some(Box::pin(journey)), tries }
     }
 
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
+        paths: Paths,
         tries: Arc<Tries>,
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let mut record = self.record(request_id(&head.headers), peer, tries);
-        let response = match self.delete(&head, body, peer, &mut record).await {
+        let response = match self.delete(&head, body, peer, paths, &mut record).await {
             Ok(response) => response,
             Err(refusal) => {
                 let response = render::answer(&refusal, record.id());
@@ -83,12 +90,13 @@ impl Worker {
         head: &Parts,
         body: Incoming,
         peer: Peer,
+        paths: Paths,
         record: &mut Record,
     ) -> Result<Response<Bytes>, Refusal> {
         let in_force = self.gateway.in_force(); // One version, start to end.
         let deadline = Instant::now() + in_force.upstream.timeout;
 
-        let route = Route::of(&head.uri)?.method(&head.method)?;
+        let route = Route::of(&head.uri, paths)?.method(&head.method)?;
         let intent = wellformed::head(head)?;
         wellformed::no_body(head.version, body).await?;
         let delete = route.delete()?;

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::access_token::AccessToken;
 use crate::authenticate::Peer;
-use crate::delete::{Delete, DeletePath, Mode};
+use crate::delete::{Delete, DeletePath, Mode, TenantRef};
 use crate::directory::{Caller, Tenant};
 use crate::gateway::Gateway;
 use crate::ids::{LimitName, MAX_NAME_BYTES, RequestId, RuleName, UserId};
@@ -35,11 +35,16 @@ pub(super) struct Record {
 }
 
 struct Asked {
-    /// As the caller wrote it: there may be no such tenant.
-    tenant: String,
+    tenant: AskedTenant,
     path: DeletePath,
     mode: Mode,
     user_id: Option<UserId>,
+}
+
+/// As the caller wrote it: there may be no such tenant.
+enum AskedTenant {
+    Named(String),
+    Space { library: String, space: String },
 }
 
 /// What SMH said of itself.
@@ -90,7 +95,7 @@ impl Record {
 
     pub(super) fn asked(&mut self, delete: &Delete<'_>) {
         self.asked = Some(Asked {
-            tenant: delete.tenant.chars().take(MAX_NAME_BYTES).collect(),
+            tenant: AskedTenant::of(delete.tenant),
             path: delete.path.clone(),
             mode: delete.mode,
             user_id: delete.user_id.clone(),
@@ -152,9 +157,8 @@ impl Record {
         line.text("peer", show(&mut peer, self.peer));
         line.text_if("caller", self.caller.as_ref().map(|caller| caller.name.as_str()));
         if let Some(Asked { tenant, path, mode, user_id }) = &self.asked {
-            line.text("tenant", tenant)
-                .text_if("library", self.tenant.as_ref().map(|t| t.library.id.as_str()))
-                .text("path", path.as_str())
+            tenant.write(self.tenant.as_deref(), &mut line);
+            line.text("path", path.as_str())
                 .flag("permanent", *mode == Mode::Permanent)
                 .text_if("user_id", user_id.as_ref().map(UserId::as_str));
         }
@@ -203,6 +207,32 @@ impl Record {
                 line.text("code", "Abandoned").text("outcome", outcome.as_str());
             }
         }
+    }
+}
+
+impl AskedTenant {
+    /// No longer than a name can be: a caller does not choose how long a line is.
+    fn of(tenant: TenantRef<'_>) -> Self {
+        let cut = |text: &str| text.chars().take(MAX_NAME_BYTES).collect();
+        match tenant {
+            TenantRef::Named(name) => Self::Named(cut(name)),
+            TenantRef::Space { library, space } => {
+                Self::Space { library: cut(library), space: cut(space) }
+            }
+        }
+    }
+
+    /// As the configuration has it once it is permitted, and as the caller wrote it before.
+    fn write(&self, permitted: Option<&Tenant>, line: &mut JsonLine<'_>) {
+        match (permitted, self) {
+            (Some(tenant), _) => line
+                .text("tenant", tenant.name.as_str())
+                .text("library", tenant.library.id.as_str()),
+            (None, Self::Named(name)) => line.text("tenant", name),
+            (None, Self::Space { library, space }) => {
+                line.text("library", library).text("space", space)
+            }
+        };
     }
 }
 
@@ -268,4 +298,46 @@ fn show(buffer: &mut [u8; 64], peer: Peer) -> &str {
     let left = rest.len();
     let used = buffer.len() - left;
     buffer.get(..used).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{Library, RecycleBin, UserIdRule};
+    use crate::ids::{LibraryId, SpaceId, TenantName};
+    use crate::origin::Origin;
+
+    fn written(asked: TenantRef<'_>, permitted: Option<&Tenant>) -> String {
+        let mut buffer = Vec::new();
+        let mut line = JsonLine::new(&mut buffer);
+        AskedTenant::of(asked).write(permitted, &mut line);
+        line.end();
+        String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn a_tenant_is_logged_as_the_caller_wrote_it_until_it_is_known() {
+        let id = LibraryId::try_from("lib").unwrap();
+        let origin = Origin::try_from("https://smh.test").unwrap();
+        let library = Arc::new(Library::new(id, origin, RecycleBin::On));
+        let (name, space) =
+            (TenantName::try_from("t1").unwrap(), SpaceId::try_from("space").unwrap());
+        let tenant = Tenant::new(name, library, space, UserIdRule::Forward);
+        let named = TenantRef::Named("t1");
+        let by_space = TenantRef::Space { library: "lib", space: "space" };
+
+        assert_eq!(written(named, None), r#"{"tenant":"t1"}"#);
+        assert_eq!(written(by_space, None), r#"{"library":"lib","space":"space"}"#);
+        for asked in [named, by_space] {
+            assert_eq!(written(asked, Some(&tenant)), r#"{"tenant":"t1","library":"lib"}"#);
+        }
+    }
+
+    #[test]
+    fn a_caller_does_not_choose_how_long_a_line_is() {
+        let long = "x".repeat(9_000);
+        for asked in [TenantRef::Named(&long), TenantRef::Space { library: &long, space: &long }] {
+            assert!(written(asked, None).len() < 3 * MAX_NAME_BYTES);
+        }
+    }
 }

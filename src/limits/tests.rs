@@ -6,7 +6,7 @@ use std::sync::Arc;
 use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
 
-use crate::delete::Route;
+use crate::delete::{Paths, Route};
 use crate::directory::{Caller, Library, RecycleBin, Tenant, Tenants, UserIdRule};
 use crate::ids::{CallerName, LibraryId, SpaceId, TenantName};
 use crate::origin::Origin;
@@ -43,7 +43,12 @@ fn permit(caller: &str, target: &str) -> Permit {
     let caller = Arc::new(Caller::new(CallerName::try_from(caller).unwrap(), names.to_vec()));
     let uri = format!("/v1/files/{target}").parse().unwrap();
     Policy::default()
-        .decide(&tenants, &Freezes::default(), &caller, Route::of(&uri).unwrap().delete().unwrap())
+        .decide(
+            &tenants,
+            &Freezes::default(),
+            &caller,
+            Route::of(&uri, Paths::Own).unwrap().delete().unwrap(),
+        )
         .unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Decisions by table.
 
 use super::*;
+use crate::delete::{Paths, Route};
 use crate::directory::Library;
 use crate::ids::{CallerName, LibraryId, SpaceId, TenantName};
 use crate::origin::Origin;
@@ -79,7 +80,7 @@ fn policy() -> Policy {
 
 fn decide(policy: &Policy, who: &str, target: &str) -> Result<Permit, &'static str> {
     let uri = format!("/v1/files/{target}").parse().unwrap();
-    let delete = crate::delete::Route::of(&uri).unwrap().delete().unwrap();
+    let delete = Route::of(&uri, Paths::Own).unwrap().delete().unwrap();
     policy
         .decide(&tenants(), &Freezes::default(), &caller(who), delete)
         .map_err(|refusal| refusal.code().name())
@@ -137,10 +138,31 @@ fn a_tenant_not_granted_looks_like_one_that_does_not_exist() {
     let stranger = Arc::new(Caller::new(CallerName::try_from("stranger").unwrap(), Vec::new()));
     let refused = |target: &str| {
         let uri = format!("/v1/files/{target}/a").parse().unwrap();
-        let delete = crate::delete::Route::of(&uri).unwrap().delete().unwrap();
+        let delete = Route::of(&uri, Paths::Own).unwrap().delete().unwrap();
         policy().decide(&tenants(), &Freezes::default(), &stranger, delete).unwrap_err()
     };
     assert_eq!(refused("photos"), refused("nowhere"));
+}
+
+#[test]
+fn a_delete_by_its_space_is_decided_like_one_by_its_tenants_name() {
+    let policy = policy();
+    for (by_name, by_space) in [
+        ("scratch/a", "smhfinal/space/a"),
+        ("scratch/tmp/a", "smhfinal/space/tmp/a"),
+        ("scratch/a?permanent=1&user_id=u1", "smhfinal/space/%2Fa?permanent=1&user_id=u1"),
+        ("nowhere/a", "smhfinal/nowhere/a"),
+        ("nowhere/a", "nowhere/space/a"),
+        // Three tenants have this one.
+        ("nowhere/a", "smhkept/space/a"),
+    ] {
+        let uri = format!("/api/v1/file/{by_space}").parse().unwrap();
+        let delete = Route::of(&uri, Paths::OwnAndSmh).unwrap().delete().unwrap();
+        let decided = policy.decide(&tenants(), &Freezes::default(), &caller("app"), delete);
+        let decided = decided.map(|permit| permit.tenant().name.clone());
+        let wanted = decide(&policy, "app", by_name).map(|permit| permit.tenant().name.clone());
+        assert_eq!(decided.map_err(|refusal| refusal.code().name()), wanted, "{by_space}");
+    }
 }
 
 #[test]
@@ -159,7 +181,7 @@ fn a_halted_tenant_is_frozen_and_no_other() {
     let freezes = Freezes::default().and_halted(&TenantName::try_from("photos").unwrap());
     let decide = |target: &str| {
         let uri = format!("/v1/files/{target}").parse().unwrap();
-        let delete = crate::delete::Route::of(&uri).unwrap().delete().unwrap();
+        let delete = Route::of(&uri, Paths::Own).unwrap().delete().unwrap();
         let decided = policy().decide(&tenants(), &freezes, &caller("app"), delete);
         decided.map(|_| ()).map_err(|refusal| refusal.code().name())
     };

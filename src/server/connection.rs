@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::authenticate::Peer;
+use crate::delete::Paths;
 use crate::gateway::Phase;
 use crate::journey::Worker;
 use crate::refusal::{MAX_FIELDS, MAX_HEAD_BYTES};
@@ -49,7 +50,7 @@ async fn serve_http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let deletes = Arc::clone(&worker);
-    let service = service_fn(move |request| Arc::clone(&deletes).serve(request, peer));
+    let service = service_fn(move |request| Arc::clone(&deletes).serve(request, peer, Paths::Own));
     let mut connection = http1::Builder::new()
         // To hyper the gate's "no more" is the caller's: what is owed is still to be answered.
         .half_close(true)
@@ -89,7 +90,7 @@ async fn serve_http2<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        Arc::clone(&worker).serve(request, peer)
+        Arc::clone(&worker).serve(request, peer, Paths::Own)
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
