@@ -1,5 +1,7 @@
 //! From the two files to one [`Snapshot`]: what names refer to, and what must hold between them.
 
+mod tenants;
+
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::tenants::{link_tenants, warn_of_minted_tokens};
 use crate::authenticate::Credential;
 use crate::config::gateway_file::{GatewayFile, Named};
 use crate::config::library_file::Token;
@@ -14,11 +17,11 @@ use crate::config::policy_file::{self, Effect, Glob, PolicyFile};
 use crate::config::report::{Problem, Report};
 use crate::config::snapshot::{ConfiguredCaller, ConfiguredLibrary, Snapshot};
 use crate::config::source::{Place, Spanned};
-use crate::directory::{Caller, Library, RecycleBin, Tenant, UserIdRule};
+use crate::directory::{Caller, Library};
 use crate::ids::{CallerName, LibraryId, TenantName};
 use crate::limits::LimitRule;
 use crate::origin::{Origin, Scheme};
-use crate::policy::{NameGlob, PermanentDeletes, Policy, Rule, Selector};
+use crate::policy::{NameGlob, Policy, Rule, Selector};
 use crate::secret::Source;
 use crate::token::{MintPlan, TokenSource};
 use crate::upstream::{Settings, tls};
@@ -45,7 +48,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let is_whole = gateway.whole && !policy.broken;
     let (policy, limits) = link_policy(policy, &names, report);
     let libraries = link_libraries(&gateway, &folder, report);
-    let tenants = link_tenants(&gateway, &libraries, &names, report);
+    let tenants = link_tenants(&gateway, &libraries, &names, false, report);
     warn_of_minted_tokens(&gateway, &libraries, &policy, report);
     let callers = link_callers(&gateway, &folder, &names, report);
     let upstream = link_upstream(&gateway, &folder, report);
@@ -176,73 +179,6 @@ fn origin(
         return None;
     }
     Some(origin)
-}
-
-fn link_tenants(
-    gateway: &GatewayFile,
-    libraries: &HashMap<LibraryId, ConfiguredLibrary>,
-    names: &Names<'_>,
-    report: &mut Report,
-) -> Vec<Arc<Tenant>> {
-    let mut linked: Vec<Arc<Tenant>> = Vec::new();
-    for (name, tenant) in gateway.tenants.iter().flatten() {
-        let Some(tenant) = tenant else { continue };
-        let Spanned { place, value: library } = &tenant.library;
-        if let Some(known) = &names.libraries
-            && !known.contains(&library.as_str())
-        {
-            report.unknown_name(*place, "library", library, known.iter().copied());
-        } else if let Some(configured) = libraries.get(library.as_str()) {
-            let same = |other: &&Arc<Tenant>| {
-                other.library.id == configured.library.id && other.space == tenant.space
-            };
-            if let Some(other) = linked.iter().find(same) {
-                let message = format!("this is the space of tenant `{}`, too", other.name);
-                let problem = Problem::warning(name.place, "shared-space", message);
-                let help = "a rule for one of them is walked around through the other";
-                report.push(problem.with_help(help));
-            }
-            linked.push(Arc::new(Tenant::new(
-                name.value.clone(),
-                Arc::clone(&configured.library),
-                tenant.space.clone(),
-                tenant.user_id.clone(),
-            )));
-        }
-    }
-    linked
-}
-
-/// What a minted token cannot do although the files look as if it could.
-fn warn_of_minted_tokens(
-    gateway: &GatewayFile,
-    libraries: &HashMap<LibraryId, ConfiguredLibrary>,
-    policy: &Policy,
-    report: &mut Report,
-) {
-    let by_rule = policy.permanent_deletes == PermanentDeletes::ByRule;
-    for (_, tenant) in gateway.tenants.iter().flatten() {
-        let Some(tenant) = tenant else { continue };
-        let Some(configured) = libraries.get(tenant.library.value.as_str()) else { continue };
-        let TokenSource::Minted(plan) = &configured.token else { continue };
-        if tenant.user_id == UserIdRule::Forward {
-            let message = "this tenant forwards `user_id`, but SMH heeds it only for an admin token \
-                           that was issued without a user, which is not what is minted";
-            let problem = Problem::warning(tenant.library.place, "minted-user-id", message);
-            report.push(problem.with_help("say `user_id: forbid`, or give the library a `token`"));
-        }
-        let keeps = configured.library.recycle_bin == RecycleBin::On;
-        if by_rule && keeps && !plan.grant.covers_permanent_deletes() {
-            let message = format!(
-                "the policy may allow permanent deletes, but the tokens of this library are minted \
-                 with `{}`, and SMH will refuse them",
-                plan.grant.as_str()
-            );
-            let problem = Problem::warning(tenant.library.place, "minted-grant", message);
-            let help = "say `grant: delete_file,delete_file_permanent`, and why";
-            report.push(problem.with_help(help));
-        }
-    }
 }
 
 fn link_callers(
