@@ -133,6 +133,14 @@ name! {
     |c| c == ' ' || (c.is_ascii_graphic() && !matches!(c, '"' | '\\')),
     "visible ASCII and spaces, without quotes and backslashes"
 }
+impl LimitName {
+    /// The one limit that no operator writes: on failed authentications.
+    #[must_use]
+    pub fn authentication_failures() -> Self {
+        Self(Arc::from("authentication failures"))
+    }
+}
+
 name! {
     /// The user on whose behalf a caller acts: SMH's `user_id`, opaque to the gateway.
     UserId, MAX_USER_ID_BYTES, |c| !c.is_control(), "anything but control characters"
@@ -199,6 +207,12 @@ mod tests {
     #[test]
     fn the_single_space_of_a_library_is_a_dash() {
         assert!(SpaceId::try_from("-").is_ok());
+    }
+
+    #[test]
+    fn our_own_limit_has_a_name_like_any_other() {
+        let own = LimitName::authentication_failures();
+        assert_eq!(LimitName::try_from(own.as_str()), Ok(own));
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! How much is too much: rate limits in this process.
 //!
 //! GCRA by governor, so there are no window edges. Several limits may apply to one delete: it
-//! passes all or charges none. Pure but for the clock, which is a parameter.
+//! passes all or charges none. Pure but for the clock, which is a parameter. Apart from them stand
+//! [`Guesses`], which are about who may ask at all.
 
+mod guesses;
+mod shards;
 mod store;
+
+pub use self::guesses::{GuessSource, Guesses};
 
 use std::num::NonZeroU32;
 use std::time::Duration;

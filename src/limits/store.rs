@@ -5,15 +5,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
-use parking_lot::Mutex;
 
 use crate::directory::Fingerprint;
+use crate::limits::shards::{SHARDS, Shards};
 
 /// Whose share is counted: what a limit is `per`, the rest left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -28,9 +27,6 @@ pub(super) struct Key {
 /// at about 100 bytes each this is some 10 MB a limit.
 pub(super) const MAX_KEYS: usize = 100_000;
 
-/// Several locks, so that workers seldom meet at one.
-const SHARDS: usize = 16;
-
 /// Below this, looking for idle keys costs more than it frees.
 const FIRST_SWEEP: usize = 64;
 
@@ -42,8 +38,7 @@ struct State {
     /// What one delete costs: the time in which a share of one grows back.
     interval: Nanos,
     keys_a_shard: usize,
-    hasher: RandomState,
-    shards: [Mutex<Shard>; SHARDS],
+    shards: Shards<Shard>,
 }
 
 /// GCRA's state is one number a key: the theoretical arrival time, in nanoseconds.
@@ -60,14 +55,13 @@ impl BoundedStore {
         Self(Arc::new(State {
             interval: interval.into(),
             keys_a_shard: max_keys.div_ceil(SHARDS),
-            hasher: RandomState::new(),
-            shards: std::array::from_fn(|_| Mutex::new(shard())),
+            shards: Shards::new(shard),
         }))
     }
 
     /// Takes back one charge. Exact: it leaves what would be there had the delete never come.
     pub(super) fn refund(&self, key: &Key) {
-        let mut shard = self.0.shard(key).lock();
+        let mut shard = self.0.shards.lock(key);
         let interval = self.0.interval;
         match shard.arrivals.get_mut(key) {
             Some(arrival) => *arrival = arrival.saturating_sub(interval),
@@ -80,16 +74,7 @@ impl BoundedStore {
     /// How many keys are held.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.shards.iter().map(|shard| shard.lock().arrivals.len()).sum()
-    }
-}
-
-impl State {
-    fn shard(&self, key: &Key) -> &Mutex<Shard> {
-        let hash = self.hasher.hash_one(key);
-        // The remainder of a division by SHARDS fits in any integer.
-        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
-        self.shards.get(index).unwrap_or(&self.shards[0])
+        self.0.shards.iter().map(|shard| shard.arrivals.len()).sum()
     }
 }
 
@@ -104,7 +89,7 @@ impl StateStore for Peek {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let state = &*self.0.0;
-        let shard = state.shard(key).lock();
+        let shard = state.shards.lock(key);
         let held = shard.arrivals.get(key).copied();
         let full = shard.arrivals.len() >= state.keys_a_shard;
         let arrival = if held.is_none() && full { shard.overflow } else { held };
@@ -120,7 +105,7 @@ impl StateStore for BoundedStore {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let state = &*self.0;
-        let mut shard = state.shard(key).lock();
+        let mut shard = state.shards.lock(key);
         let shard = &mut *shard;
         if shard.arrivals.len() >= shard.sweep_at.min(state.keys_a_shard)
             && !shard.arrivals.contains_key(key)

@@ -1,0 +1,32 @@
+//! State in several parts, each behind a lock of its own, so that workers seldom meet at one.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use parking_lot::{Mutex, MutexGuard};
+
+pub(super) const SHARDS: usize = 16;
+
+/// Keyed with random numbers: who chooses keys cannot choose them for one part.
+pub(super) struct Shards<T> {
+    hasher: RandomState,
+    shards: [Mutex<T>; SHARDS],
+}
+
+impl<T> Shards<T> {
+    pub(super) fn new(shard: impl Fn() -> T) -> Self {
+        Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::new(shard())) }
+    }
+
+    /// The part that a key belongs to.
+    pub(super) fn lock(&self, key: &impl Hash) -> MutexGuard<'_, T> {
+        let hash = self.hasher.hash_one(key);
+        // The remainder of a division by SHARDS fits in any integer.
+        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        self.shards.get(index).unwrap_or(&self.shards[0]).lock()
+    }
+
+    /// Every part, one after the other.
+    pub(super) fn iter(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
+        self.shards.iter().map(Mutex::lock)
+    }
+}
