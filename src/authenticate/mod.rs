@@ -5,6 +5,8 @@
 //! on the number of callers.
 
 mod keyring;
+pub mod certificate;
+pub mod spiffe;
 
 pub use self::keyring::{Credential, Keyring, read_all};
 
