@@ -4,6 +4,7 @@
 //! is compared in constant time: how long it takes tells nothing about keys, and nothing depends
 //! on the number of callers.
 
+pub mod jwt;
 mod keyring;
 pub mod certificate;
 pub mod spiffe;

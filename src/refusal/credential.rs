@@ -58,6 +58,8 @@ pub enum JwtFault {
     Critical,
     #[error("a name stands twice in its header or its claims")]
     Repeated,
+    #[error("its header has an `alg`, `kid` or `typ` that is not understood")]
+    Header,
     #[error("its algorithm is not one that the issuer signs with")]
     Algorithm,
     #[error("no issuer of this name is configured")]
@@ -66,6 +68,8 @@ pub enum JwtFault {
     Key,
     #[error("its signature is wrong")]
     Signature,
+    #[error("one of its claims is not of the type it should be")]
+    Claim,
     #[error("it is for another audience")]
     Audience,
     #[error("it has expired, or says not when it will")]
@@ -91,6 +95,7 @@ impl CredentialFault {
                     | JwtFault::TooLarge
                     | JwtFault::Critical
                     | JwtFault::Repeated
+                    | JwtFault::Header
                     | JwtFault::Algorithm
                     | JwtFault::Issuer
                     | JwtFault::Key

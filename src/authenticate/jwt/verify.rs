@@ -1,0 +1,130 @@
+//! From a token to its claims, and the tokens that were verified before.
+
+use std::sync::{Arc, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use quick_cache::sync::Cache;
+use serde_json::Value;
+
+use super::claims::Claims;
+use super::issuer::Issuer;
+use super::jws::{Unverified, members};
+use super::key_set::KeySet;
+use crate::authenticate::KeyDigest;
+use crate::refusal::JwtFault;
+
+/// How many verified tokens are remembered.
+pub const CACHED_TOKENS: usize = 10_000;
+
+/// Why a token proves nothing, or nothing yet.
+#[derive(Debug, Clone)]
+pub enum Unproven {
+    /// It is wrong, and will be.
+    Fault(JwtFault),
+    /// It says that it is from an issuer whose keys were never known.
+    KeysUnavailable,
+    /// It says that it is from this issuer, whose set has no key that could have signed it. The
+    /// issuer may have published it since.
+    UnknownKey(Arc<Issuer>),
+}
+
+impl From<JwtFault> for Unproven {
+    fn from(fault: JwtFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A token that was verified, without the token.
+#[derive(Debug)]
+struct Verified {
+    claims: Arc<Claims>,
+    issuer: Arc<Issuer>,
+    /// What it was verified with. Weak, so that a token never keeps keys that were replaced; the
+    /// address is not used again while it is held.
+    keys: Weak<KeySet>,
+}
+
+impl Verified {
+    /// A key may have been withdrawn: only the issuer's present set vouches for a token.
+    fn is_vouched_for(&self) -> bool {
+        let keys = self.issuer.keys();
+        keys.as_ref().is_some_and(|keys| std::ptr::eq(Arc::as_ptr(keys), self.keys.as_ptr()))
+    }
+}
+
+/// The configured issuers, and the tokens of theirs that were verified.
+#[derive(Debug)]
+pub struct Issuers {
+    issuers: Box<[Arc<Issuer>]>,
+    /// By the SHA-256 of a token: it is of no use to who reads memory. Tokens that were refused
+    /// are not here, so that nobody can push out good ones by sending bad ones.
+    verified: Cache<KeyDigest, Arc<Verified>>,
+}
+
+impl Issuers {
+    /// These issuers, each with an `iss` of its own.
+    #[must_use]
+    pub fn new(issuers: impl IntoIterator<Item = Arc<Issuer>>) -> Self {
+        Self { issuers: issuers.into_iter().collect(), verified: Cache::new(CACHED_TOKENS) }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.issuers.iter()
+    }
+
+    /// What a token says, if an issuer signed it, for us, and it is valid now. The digest is the
+    /// token's own.
+    ///
+    /// # Errors
+    /// [`Unproven`].
+    pub fn verify(
+        &self,
+        token: &[u8],
+        digest: KeyDigest,
+        now: SystemTime,
+    ) -> Result<Arc<Claims>, Unproven> {
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if let Some(verified) = self.verified.get(&digest)
+            && verified.is_vouched_for()
+        {
+            verified.claims.at(now)?;
+            return Ok(Arc::clone(&verified.claims));
+        }
+        let verified = self.verify_anew(token, now)?;
+        let claims = Arc::clone(&verified.claims);
+        self.verified.insert(digest, Arc::new(verified));
+        Ok(claims)
+    }
+
+    /// What is cheap comes first; what tells about the claims comes after the signature.
+    fn verify_anew(&self, token: &[u8], now: u64) -> Result<Verified, Unproven> {
+        let unverified = Unverified::read(token)?;
+        let members = members(&unverified.payload)?;
+        let issuer = members.get("iss").and_then(Value::as_str).and_then(|name| self.by_iss(name));
+        let issuer = issuer.ok_or(JwtFault::Issuer)?;
+        unverified.allowed(&issuer.algorithms)?;
+        let keys = issuer.keys();
+        let keys = keys.as_ref().ok_or(Unproven::KeysUnavailable)?;
+        unverified.verify(keys, &issuer.algorithms).map_err(|fault| {
+            if fault == JwtFault::Key {
+                Unproven::UnknownKey(Arc::clone(issuer))
+            } else {
+                Unproven::Fault(fault)
+            }
+        })?;
+        let claims = Claims::read(issuer, members)?;
+        claims.at(now)?;
+        let (claims, issuer) = (Arc::new(claims), Arc::clone(issuer));
+        Ok(Verified { claims, issuer, keys: Arc::downgrade(keys) })
+    }
+
+    fn by_iss(&self, name: &str) -> Option<&Arc<Issuer>> {
+        self.issuers.iter().find(|issuer| issuer.issuer == name)
+    }
+
+    #[cfg(test)]
+    pub(super) fn cached(&self) -> usize {
+        self.verified.len()
+    }
+}
