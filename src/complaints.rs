@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::secret::SourceError;
 
-/// The secrets that could not be read when they were looked at last.
+/// What was wrong when it was looked at last, by name.
 #[derive(Default)]
 pub struct Complaints(Mutex<HashMap<String, String>>);
 
@@ -29,14 +29,28 @@ impl Complaints {
 impl Round<'_> {
     /// A secret cannot be read. `what` and `of` name it.
     pub fn unreadable(&mut self, what: &str, of: &str, error: &SourceError) {
+        let (news, cause) = self.note(what, of, error);
+        if news {
+            tracing::error!(what, of, %error, cause, "a secret cannot be read; it is looked for again");
+        }
+    }
+
+    /// What stands in some files cannot be used; says whether that is news.
+    pub fn unusable(&mut self, what: &str, of: &str, error: &dyn Error) -> bool {
+        let (news, cause) = self.note(what, of, error);
+        if news {
+            tracing::error!(what, of, %error, cause, "changed files cannot be used; the last good ones stay in force");
+        }
+        news
+    }
+
+    fn note(&mut self, what: &str, of: &str, error: &dyn Error) -> (bool, String) {
         let name = format!("{what} {of}");
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         let now = format!("{error}: {cause}");
         let before = self.complaints.0.lock().insert(name.clone(), now.clone());
-        if before.is_none_or(|before| before != now) {
-            tracing::error!(what, of, %error, cause, "a secret cannot be read; it is looked for again");
-        }
         self.seen.insert(name);
+        (before.is_none_or(|before| before != now), cause)
     }
 
     /// Everything was looked at: what was not complained about is well again.
@@ -45,7 +59,7 @@ impl Round<'_> {
         self.complaints.0.lock().retain(|name, _| {
             let still = seen.contains(name);
             if !still {
-                tracing::info!(secret = name, "it can be read again");
+                tracing::info!(what = name, "it is well again");
             }
             still
         });

@@ -1,18 +1,21 @@
 //! A running gateway: what is in force, what outlives a reload, and in which phase it is.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::alarms::Alarms;
+use crate::authenticate::jwt::Issuers;
 use crate::authenticate::{Authenticator, Keyring, read_all};
-use crate::complaints::Complaints;
+use crate::complaints::{Complaints, Round};
 use crate::config::{self, Snapshot};
 use crate::directory::Tenants;
-use crate::limits::Limits;
+use crate::issuer_keys::IssuerKeys;
+use crate::limits::{Guesses, Limits};
+use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::tally::Tally;
@@ -68,6 +71,9 @@ impl Phase {
 pub struct Gateway {
     in_force: ArcSwap<InForce>,
     keyring: Mutex<Keyring>,
+    listeners: Vec<Arc<Listener>>,
+    issuer_keys: IssuerKeys,
+    guesses: Guesses,
     complaints: Complaints,
     snapshot: Arc<Snapshot>,
     metrics: Arc<Metrics>,
@@ -84,7 +90,7 @@ impl Gateway {
     /// Reads the secrets that the snapshot refers to. One that cannot be read is logged, and
     /// [`Gateway::pending`] until it can.
     #[must_use]
-    pub fn new(snapshot: Arc<Snapshot>) -> Arc<Self> {
+    pub fn new(snapshot: Arc<Snapshot>, listeners: Vec<Arc<Listener>>) -> Arc<Self> {
         let complaints = Complaints::default();
         let mut round = complaints.round();
         let metrics = Arc::new(Metrics::new());
@@ -98,7 +104,9 @@ impl Gateway {
                 round.unreadable("token of library", library.as_str(), &error);
             },
         );
-        let keyring = Keyring::read(snapshot.credentials(), &mut |caller, error| {
+        let issuers = snapshot.issuers.iter().map(|plan| Arc::clone(&plan.issuer));
+        let issuers = Arc::new(Issuers::new(issuers));
+        let keyring = Keyring::read(snapshot.credentials(), issuers, &mut |caller, error| {
             round.unreadable("API key of caller", caller.name.as_str(), error);
         });
         round.end();
@@ -114,6 +122,9 @@ impl Gateway {
         Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             keyring: Mutex::new(keyring),
+            listeners,
+            issuer_keys: IssuerKeys::new(snapshot.issuers.iter().cloned()),
+            guesses: Guesses::new(Instant::now()),
             complaints,
             snapshot,
             metrics,
@@ -140,7 +151,7 @@ impl Gateway {
 
     /// The counters.
     #[must_use]
-    pub fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
@@ -148,6 +159,24 @@ impl Gateway {
     #[must_use]
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
+    }
+
+    /// Where callers come in.
+    #[must_use]
+    pub fn listeners(&self) -> &[Arc<Listener>] {
+        &self.listeners
+    }
+
+    /// The keys of those who issue JWTs.
+    #[must_use]
+    pub fn issuer_keys(&self) -> &IssuerKeys {
+        &self.issuer_keys
+    }
+
+    /// Who presented wrong credentials lately. Outlives a reload.
+    #[must_use]
+    pub fn guesses(&self) -> &Guesses {
+        &self.guesses
     }
 
     /// Deletes being worked on.
@@ -192,7 +221,10 @@ impl Gateway {
         let tokens = in_force.tokens.pending().into_iter();
         let keyring = self.keyring.lock();
         let keys = keyring.pending().map(|caller| format!("API key of caller {}", caller.name));
-        tokens.map(|library| format!("token of library {library}")).chain(keys).collect()
+        let issuers =
+            self.issuer_keys.pending().map(|issuer| format!("keys of JWT issuer {issuer}"));
+        let tokens = tokens.map(|library| format!("token of library {library}"));
+        tokens.chain(keys).chain(issuers).collect()
     }
 
     /// Resumes what was halted once the configuration has been edited since. Blocks on files.
@@ -232,6 +264,27 @@ impl Gateway {
             self.in_force.store(Arc::new(InForce { authenticator, ..(*in_force).clone() }));
             tracing::info!("another API key was read from its file");
         }
+        drop(keyring);
+        self.refresh_certificates(&mut round);
         round.end();
+    }
+
+    fn refresh_certificates(&self, round: &mut Round<'_>) {
+        for listener in &self.listeners {
+            let Some(tls) = &listener.tls else { continue };
+            let name = listener.at.to_string();
+            match tls.refresh() {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.metrics.identity.tls_reloaded(&name, true);
+                    tracing::info!(listener = name, "other TLS files are in force");
+                }
+                Err(error) => {
+                    if round.unusable("TLS of listener", &name, &error) {
+                        self.metrics.identity.tls_reloaded(&name, false);
+                    }
+                }
+            }
+        }
     }
 }

@@ -106,6 +106,10 @@ name! {
     "letters, digits and - . _ ~ @ : /"
 }
 name! {
+    /// An issuer of JWTs, as gateway.yaml names it.
+    IssuerName, MAX_NAME_BYTES, unreserved, "letters, digits and - . _ ~"
+}
+name! {
     /// A tenant, as gateway.yaml names it and as callers write it in a path, where it cannot be
     /// `.` or `..`.
     TenantName, MAX_NAME_BYTES, unreserved, "letters, digits and - . _ ~",

@@ -26,8 +26,12 @@ pub mod metrics;
 pub mod access_token;
 pub mod upstream;
 pub mod token;
+pub mod issuer_keys;
 pub mod relay;
 pub mod alarms;
+
+// Where callers come in.
+pub mod listener;
 
 // The files that operators write.
 pub mod config;

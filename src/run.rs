@@ -5,6 +5,7 @@
 use std::future::pending;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Admin, DeleteLog, Shutdown, Snapshot};
 use crate::gateway::{Gateway, Phase};
+use crate::listener::{Listener, TlsError};
 use crate::log::Log;
 use crate::server::{BindError, Bound, Server};
 
@@ -25,6 +27,7 @@ pub struct Running {
     helpers: JoinSet<()>,
     shutdown: Shutdown,
     data: Vec<SocketAddr>,
+    sockets: Vec<PathBuf>,
     admin: Option<SocketAddr>,
 }
 
@@ -34,6 +37,9 @@ pub enum StartError {
     /// A data listener's address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A listener's certificate, key or client CA cannot be used.
+    #[error("a listener cannot speak TLS: {0}{cause}", cause = cause(.0))]
+    Tls(#[from] TlsError),
     /// The admin listener's address cannot be had.
     #[error("cannot listen on {0} for the admin listener: {1}")]
     Admin(SocketAddr, #[source] io::Error),
@@ -51,7 +57,9 @@ impl Running {
         snapshot: Snapshot,
         deletes: impl Write + Send + 'static,
     ) -> Result<Self, StartError> {
-        let bound = Bound::bind(&snapshot.listeners, snapshot.workers)?;
+        let listeners: Vec<_> =
+            snapshot.listeners.iter().map(Listener::open).collect::<Result<_, _>>()?;
+        let bound = Bound::bind(&listeners, snapshot.workers)?;
         let admin = match snapshot.admin {
             Admin::Off => None,
             Admin::At(address) => Some(
@@ -61,8 +69,9 @@ impl Running {
             ),
         };
         let data = bound.addresses().to_vec();
+        let sockets = bound.sockets().map(Path::to_owned).collect();
         let (shutdown, logs) = (snapshot.shutdown, snapshot.log);
-        let gateway = Gateway::new(Arc::new(snapshot));
+        let gateway = Gateway::new(Arc::new(snapshot), listeners);
         let log = match logs {
             DeleteLog::Stdout => Log::start(deletes)?,
             DeleteLog::Off => Log::off(),
@@ -70,17 +79,25 @@ impl Running {
         let server = Server::start(&gateway, bound, &log)?;
         let mut helpers = JoinSet::new();
         helpers.spawn(refresh_secrets(Arc::clone(&gateway)));
+        helpers.spawn(follow_issuers(Arc::clone(&gateway)));
         let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
         if let Some(admin) = admin {
             helpers.spawn(crate::admin::serve(admin, Arc::clone(&gateway)));
         }
-        Ok(Self { gateway, server, log, helpers, shutdown, data, admin: admin_address })
+        let admin = admin_address;
+        Ok(Self { gateway, server, log, helpers, shutdown, data, sockets, admin })
     }
 
     /// Where callers are served, with the ports that were had.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.data
+    }
+
+    /// The unix sockets on which callers are served.
+    #[must_use]
+    pub fn sockets(&self) -> &[PathBuf] {
+        &self.sockets
     }
 
     /// Where operators are served.
@@ -147,6 +164,15 @@ pub enum Ended {
         /// Deletes of which SMH's answer was not waited for.
         cut_off: usize,
     },
+}
+
+fn cause(error: &TlsError) -> String {
+    std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default()
+}
+
+/// Fetches the keys of JWT issuers, as long as there is a gateway to use them.
+async fn follow_issuers(gateway: Arc<Gateway>) {
+    gateway.issuer_keys().follow(Arc::clone(gateway.metrics())).await;
 }
 
 /// Follows the files that hold secrets, and notices an operator who edits the others: no event is relied upon, since mounts are swapped in ways

@@ -6,7 +6,7 @@
 mod exposition;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::gateway::{Gateway, Phase};
+use crate::issuer_keys::IssuerStatus;
 use crate::token::{MintError, SecretStatus, TokenStatus};
 
 /// Serves the admin listener until it is dropped.
@@ -112,12 +113,38 @@ fn status(gateway: &Gateway) -> Value {
             .halted()
             .map(ToString::to_string)
             .collect::<Vec<_>>(),
+        "certificates": certificates(gateway)
+            .map(|(listener, days)| json!({ "listener": listener, "expires_in_days": days }))
+            .collect::<Vec<_>>(),
+        "jwt_issuers": gateway.issuer_keys().status().iter().map(issuer).collect::<Vec<_>>(),
         "config": {
             "file": snapshot.file.display().to_string(),
             "policy_file": snapshot.policy_file.as_ref().map(|file| file.display().to_string()),
             "sha256": snapshot.sha256,
             "seconds_in_force": since(gateway.started()).as_secs(),
         },
+    })
+}
+
+/// How many days the certificate of each TLS listener is good for; negative where it is over.
+fn certificates(gateway: &Gateway) -> impl Iterator<Item = (String, f64)> {
+    const DAY: f64 = 24.0 * 60.0 * 60.0;
+    let days = |expires: SystemTime| match expires.duration_since(SystemTime::now()) {
+        Ok(left) => left.as_secs_f64() / DAY,
+        Err(over) => -over.duration().as_secs_f64() / DAY,
+    };
+    gateway.listeners().iter().filter_map(move |listener| {
+        let expires = listener.tls.as_ref()?.expires()?;
+        Some((listener.at.to_string(), days(expires)))
+    })
+}
+
+fn issuer(issuer: &IssuerStatus) -> Value {
+    json!({
+        "name": issuer.name,
+        "keys": issuer.keys,
+        "seconds_since_fetched": issuer.age.map(|age| age.as_secs()),
+        "last_error": issuer.last_error,
     })
 }
 
@@ -146,6 +173,11 @@ fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
     for token in gateway.in_force().tokens.status() {
         let life = token.age.zip(token.expires_in);
         scraped.pair(&token.caller, &token.tenant, life, token.failures);
+    }
+    let identity = &gateway.metrics().identity;
+    identity.guessing(gateway.guesses().count(Instant::now()));
+    for (listener, days) in certificates(gateway) {
+        identity.certificate_expires(&listener, days);
     }
     let counts = (gateway.in_flight().count(), gateway.connections().count());
     let Ok(open_metrics) = gateway.metrics().encode(counts.0, counts.1) else {

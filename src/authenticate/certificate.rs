@@ -69,6 +69,19 @@ pub fn expires(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     parse(certificate).as_ref().map(not_after)
 }
 
+/// Whether a certificate says that it is a CA's.
+#[must_use]
+pub fn is_ca(certificate: &CertificateDer<'_>) -> bool {
+    let says_so = |certificate: &X509Certificate<'_>| match extension(
+        certificate,
+        &OID_X509_EXT_BASIC_CONSTRAINTS,
+    ) {
+        Ok(Some(ParsedExtension::BasicConstraints(constraints))) => constraints.ca,
+        Ok(_) | Err(_) => false,
+    };
+    parse(certificate).as_ref().is_some_and(says_so)
+}
+
 /// `None` also where something follows: another reader could take that for the certificate.
 fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Option<X509Certificate<'c>> {
     let (rest, certificate) = parse_x509_certificate(certificate).ok()?;

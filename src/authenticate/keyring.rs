@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::authenticate::{Authenticator, KeyDigest};
+use crate::authenticate::jwt::Issuers;
+use crate::authenticate::spiffe::SpiffePattern;
+use crate::authenticate::{Authenticator, JwtRule, KeyDigest};
 use crate::directory::Caller;
 use crate::secret::{Secret, Source, SourceError};
 
@@ -13,13 +15,20 @@ pub enum Credential {
     Digest(KeyDigest),
     /// An API key, read from where it lies.
     Key(Source),
-    /// Coming from a loopback address is enough.
+    /// A client certificate with such a SPIFFE id.
+    SpiffeId(SpiffePattern),
+    /// A JWT with such claims.
+    Jwt(JwtRule),
+    /// Coming from a loopback address, or over a unix socket, is enough.
     Loopback,
 }
 
 /// All credentials, with the keys that were read last. Outlives a reload.
 #[derive(Debug)]
-pub struct Keyring(Vec<Entry>);
+pub struct Keyring {
+    entries: Vec<Entry>,
+    issuers: Arc<Issuers>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -32,6 +41,7 @@ impl Keyring {
     /// Reads every key once; what cannot be read is reported, and looked for again later.
     pub fn read(
         credentials: impl IntoIterator<Item = (Arc<Caller>, Credential)>,
+        issuers: Arc<Issuers>,
         report: &mut dyn FnMut(&Caller, &SourceError),
     ) -> Self {
         let entries = credentials.into_iter().map(|(caller, credential)| Entry {
@@ -39,7 +49,7 @@ impl Keyring {
             credential,
             read: None,
         });
-        let mut keyring = Self(entries.collect());
+        let mut keyring = Self { entries: entries.collect(), issuers };
         let read = read_all(keyring.sources());
         keyring.take(read, report);
         keyring
@@ -50,9 +60,12 @@ impl Keyring {
     pub fn sources(&self) -> Vec<Source> {
         let source = |entry: &Entry| match &entry.credential {
             Credential::Key(source) => Some(source.clone()),
-            Credential::Digest(_) | Credential::Loopback => None,
+            Credential::Digest(_)
+            | Credential::SpiffeId(_)
+            | Credential::Jwt(_)
+            | Credential::Loopback => None,
         };
-        self.0.iter().filter_map(source).collect()
+        self.entries.iter().filter_map(source).collect()
     }
 
     /// Takes what was read of the sources and says whether a key changed. A key that could not be
@@ -66,7 +79,7 @@ impl Keyring {
         for (source, key) in read {
             let of_source =
                 |entry: &&mut Entry| entry.credential == Credential::Key(source.clone());
-            for entry in self.0.iter_mut().filter(of_source) {
+            for entry in self.entries.iter_mut().filter(of_source) {
                 match &key {
                     Ok(key) => {
                         let digest = Some(KeyDigest::of(key.expose()));
@@ -83,16 +96,22 @@ impl Keyring {
     /// files names neither: who called could not be told.
     #[must_use]
     pub fn authenticator(&self) -> Authenticator {
-        let mut authenticator = Authenticator::default();
-        for Entry { caller, credential, read } in &self.0 {
+        let mut authenticator = Authenticator::new(Arc::clone(&self.issuers));
+        let mut spiffe_ids = Vec::new();
+        for Entry { caller, credential, read } in &self.entries {
             match (credential, read) {
                 (Credential::Digest(digest), _) | (Credential::Key(_), Some(digest)) => {
                     authenticator.add_key(*digest, caller);
                 }
                 (Credential::Key(_), None) => {}
-                (Credential::Loopback, _) => authenticator.trust_loopback(Arc::clone(caller)),
+                (Credential::SpiffeId(pattern), _) => {
+                    spiffe_ids.push((pattern.clone(), Arc::clone(caller)));
+                }
+                (Credential::Jwt(rule), _) => authenticator.subjects.add(rule, caller),
+                (Credential::Loopback, _) => authenticator.loopback = Some(Arc::clone(caller)),
             }
         }
+        authenticator.spiffe_ids = spiffe_ids.into_iter().collect();
         authenticator
     }
 
@@ -100,7 +119,7 @@ impl Keyring {
     pub fn pending(&self) -> impl Iterator<Item = &Caller> {
         let missing =
             |entry: &&Entry| matches!(entry.credential, Credential::Key(_)) && entry.read.is_none();
-        self.0.iter().filter(missing).map(|entry| &*entry.caller)
+        self.entries.iter().filter(missing).map(|entry| &*entry.caller)
     }
 }
 
@@ -119,6 +138,8 @@ mod tests {
     use crate::authenticate::Peer;
     use crate::ids::CallerName;
     use http::{HeaderMap, HeaderValue};
+    use std::net::SocketAddr;
+    use std::time::SystemTime;
 
     fn caller(name: &str) -> Arc<Caller> {
         Arc::new(Caller::new(CallerName::try_from(name).unwrap(), Vec::new()))
@@ -132,9 +153,10 @@ mod tests {
     fn who(keyring: &Keyring, key: &'static str) -> Option<String> {
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static(key));
-        let peer = Peer("10.0.0.1:1".parse().unwrap());
+        let peer = Peer::from("10.0.0.1:1".parse::<SocketAddr>().unwrap());
         let authenticator = keyring.authenticator();
-        authenticator.authenticate(&headers, peer).ok().map(|caller| caller.name.to_string())
+        let found = authenticator.authenticate(&headers, &peer, SystemTime::now());
+        found.ok().map(|found| found.caller.name.to_string())
     }
 
     #[test]
@@ -143,7 +165,8 @@ mod tests {
         let path = folder.path().join("key");
         let key = Credential::Key(Source::File(path.clone()));
         let mut missing = 0;
-        let mut keyring = Keyring::read([(caller("a"), key)], &mut |_, _| missing += 1);
+        let mut keyring =
+            Keyring::read([(caller("a"), key)], Arc::default(), &mut |_, _| missing += 1);
         assert_eq!((missing, keyring.pending().count()), (1, 1));
         assert_eq!(who(&keyring, "key-number-one-1"), None);
 
@@ -168,7 +191,7 @@ mod tests {
         let path = folder.path().join("key");
         std::fs::write(&path, "key-number-one-1").unwrap();
         let key = Credential::Key(Source::File(path.clone()));
-        let mut keyring = Keyring::read([(caller("a"), key)], &mut |_, _| {});
+        let mut keyring = Keyring::read([(caller("a"), key)], Arc::default(), &mut |_, _| {});
         std::fs::write(&path, "key-number-one-").unwrap();
         assert!(!refresh(&mut keyring));
         assert_eq!(who(&keyring, "key-number-one-"), None);
@@ -178,11 +201,17 @@ mod tests {
     #[test]
     fn a_key_of_two_callers_names_neither() {
         let digest = || Credential::Digest(KeyDigest::of(b"key-of-both-0000"));
-        let keyring =
-            Keyring::read([(caller("a"), digest()), (caller("b"), digest())], &mut |_, _| {});
+        let keyring = Keyring::read(
+            [(caller("a"), digest()), (caller("b"), digest())],
+            Arc::default(),
+            &mut |_, _| {},
+        );
         assert_eq!(who(&keyring, "key-of-both-0000"), None);
-        let same =
-            Keyring::read([(caller("a"), digest()), (caller("a"), digest())], &mut |_, _| {});
+        let same = Keyring::read(
+            [(caller("a"), digest()), (caller("a"), digest())],
+            Arc::default(),
+            &mut |_, _| {},
+        );
         assert_eq!(who(&same, "key-of-both-0000"), Some("a".into()));
     }
 }

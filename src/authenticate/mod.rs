@@ -1,83 +1,99 @@
-//! Who is calling: from a credential, or from where the connection comes, to a [`Caller`].
+//! Who is calling: from what a request and its connection present, to a [`Caller`].
 //!
-//! An API key is looked up by its SHA-256 in a table whose own hash is keyed, and the digest found
-//! is compared in constant time: how long it takes tells nothing about keys, and nothing depends
-//! on the number of callers.
+//! A bearer token or API key is looked up by its SHA-256 in a table whose own hash is keyed, and the
+//! digest found is compared in constant time: how long it takes tells nothing about keys, and
+//! nothing depends on the number of callers. JWTs that were verified before are known by the same
+//! digest.
+//!
+//! What is presented must be right: a wrong credential is not made good by a second one, nor by a
+//! loopback address. One exception: a client certificate that a trusted CA signed for somebody who
+//! is no caller here proves nothing, but spoils nothing either; meshes give one to everybody.
 
-pub mod jwt;
-mod keyring;
 pub mod certificate;
+pub mod jwt;
+mod key;
+mod keyring;
+mod peer;
 pub mod spiffe;
+mod subjects;
 
+pub use self::key::KeyDigest;
 pub use self::keyring::{Credential, Keyring, read_all};
+pub use self::peer::{ClientCas, ClientTrust, Peer, PeerAddress, Presented, Vouching};
+pub use self::subjects::JwtRule;
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
+use self::jwt::{Issuer, Issuers};
+use self::spiffe::{Found, SpiffeTable};
+use self::subjects::Subjects;
 use crate::directory::Caller;
-use crate::refusal::{CredentialFault, Refusal};
+use crate::refusal::{CertificateFault, CredentialFault};
 
-/// The SHA-256 of an API key. Not shown: it could be tried against lists of weak keys.
-#[derive(Clone, Copy)]
-pub struct KeyDigest([u8; 32]);
-
-impl PartialEq for KeyDigest {
-    /// In constant time: this is the comparison that a table look-up ends with.
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
+/// A caller, and what told that it is the one.
+#[derive(Debug, Clone, Copy)]
+pub struct Identified<'a> {
+    /// Who calls.
+    pub caller: &'a Arc<Caller>,
+    /// By which of the things presented, the strongest first.
+    pub by: Proof,
 }
 
-impl Eq for KeyDigest {}
-
-impl Hash for KeyDigest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
-impl KeyDigest {
-    /// The digest of a key.
-    #[must_use]
-    pub fn of(key: &[u8]) -> Self {
-        Self(Sha256::digest(key).into())
-    }
-
-    /// As `smh-gateway hash-key` prints it: 64 hexadecimal digits.
-    #[must_use]
-    pub fn from_hex(digits: &str) -> Option<Self> {
-        let mut digest = [0; 32];
-        hex::decode_to_slice(digits, &mut digest).ok()?;
-        Some(Self(digest))
-    }
-
-    /// 64 lower-case hexadecimal digits, for the configuration.
-    #[must_use]
-    pub fn to_hex(self) -> String {
-        hex::encode(self.0)
-    }
-}
-
-impl std::fmt::Debug for KeyDigest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(crate::secret::REDACTED)
-    }
-}
-
-/// The other end of a connection.
+/// A way to prove who one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+pub enum Proof {
+    /// A client certificate with a SPIFFE id.
+    SpiffeId,
+    /// A JWT of an issuer.
+    Jwt,
+    /// An API key.
+    ApiKey,
+    /// The connection came from a loopback address or over a unix socket.
+    Loopback,
+}
 
-impl Peer {
-    fn is_loopback(self) -> bool {
-        self.0.ip().to_canonical().is_loopback()
+impl Proof {
+    /// The word for it in the log and the audit.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SpiffeId => "spiffe_id",
+            Self::Jwt => "jwt",
+            Self::ApiKey => "api_key",
+            Self::Loopback => "loopback",
+        }
+    }
+}
+
+/// Why nobody was recognised.
+#[derive(Debug)]
+pub enum Unproven {
+    /// What was presented is not right.
+    Fault(CredentialFault),
+    /// A JWT's issuer never told its keys.
+    KeysUnavailable,
+    /// A JWT is signed by a key that its issuer did not have when it was asked last.
+    UnknownKey(Arc<Issuer>),
+}
+
+impl<F: Into<CredentialFault>> From<F> for Unproven {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl From<jwt::Unproven> for Unproven {
+    fn from(unproven: jwt::Unproven) -> Self {
+        match unproven {
+            jwt::Unproven::Fault(fault) => fault.into(),
+            jwt::Unproven::KeysUnavailable => Self::KeysUnavailable,
+            jwt::Unproven::UnknownKey(issuer) => Self::UnknownKey(issuer),
+        }
     }
 }
 
@@ -86,10 +102,18 @@ impl Peer {
 pub struct Authenticator {
     /// `None` where one key is two callers'.
     keys: HashMap<KeyDigest, Option<Arc<Caller>>>,
+    spiffe_ids: SpiffeTable<Arc<Caller>>,
+    subjects: Subjects,
+    issuers: Arc<Issuers>,
     loopback: Option<Arc<Caller>>,
 }
 
 impl Authenticator {
+    /// One that knows nobody yet, and whose JWTs are these issuers'.
+    fn new(issuers: Arc<Issuers>) -> Self {
+        Self { issuers, ..Self::default() }
+    }
+
     fn add_key(&mut self, digest: KeyDigest, caller: &Arc<Caller>) {
         self.keys
             .entry(digest)
@@ -101,42 +125,74 @@ impl Authenticator {
             .or_insert_with(|| Some(Arc::clone(caller)));
     }
 
-    /// Makes this caller of whoever comes from a loopback address with no credential.
-    fn trust_loopback(&mut self, caller: Arc<Caller>) {
-        self.loopback = Some(caller);
-    }
-
-    /// Finds the caller. What is presented must be right: a wrong credential is not made good by
-    /// a second one, nor by a loopback address.
+    /// Finds the caller.
     ///
     /// # Errors
-    /// [`Refusal::Unauthenticated`]; the reason is for the log.
-    pub fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<&Arc<Caller>, Refusal> {
+    /// [`Unproven`]; the reason is for the log.
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+        now: SystemTime,
+    ) -> Result<Identified<'_>, Unproven> {
         let bearer = single(headers, &AUTHORIZATION)?.map(bearer).transpose()?;
         let api_key = single(headers, &X_API_KEY)?.map(HeaderValue::as_bytes);
-        match (bearer, api_key) {
-            (None, None) => match &self.loopback {
-                Some(caller) if peer.is_loopback() => Ok(caller),
-                _ => Err(unauthenticated(CredentialFault::Missing)),
-            },
-            (Some(key), None) | (None, Some(key)) => self.by_key(key),
-            (Some(key), Some(other)) => {
-                let (caller, also) = (self.by_key(key)?, self.by_key(other)?);
-                if caller.name == also.name {
-                    Ok(caller)
-                } else {
-                    Err(unauthenticated(CredentialFault::Conflicting))
+
+        let certificate = peer.certificate.as_ref().map(|one| self.by_certificate(one, now));
+        let (certified, nobodys) = match certificate {
+            Some(Err(Unproven::Fault(fault))) if names_nobody(fault) => (None, Some(fault)),
+            Some(certified) => (Some(certified?), None),
+            None => (None, None),
+        };
+        let borne = bearer.map(|token| self.by_bearer(token, now)).transpose()?;
+        let keyed = api_key.map(|key| self.by_key(&KeyDigest::of(key))).transpose()?;
+
+        let mut proofs = [certified, borne, keyed].into_iter().flatten();
+        match (proofs.next(), nobodys, &self.loopback) {
+            (Some(first), _, _) => {
+                if proofs.any(|other| other.caller.name != first.caller.name) {
+                    return Err(CredentialFault::Conflicting.into());
                 }
+                Ok(first)
             }
+            (None, Some(fault), _) => Err(fault.into()),
+            (None, None, Some(caller)) if peer.address.is_loopback() => {
+                Ok(Identified { caller, by: Proof::Loopback })
+            }
+            (None, None, _) => Err(CredentialFault::Missing.into()),
         }
     }
 
-    fn by_key(&self, key: &[u8]) -> Result<&Arc<Caller>, Refusal> {
-        self.keys
-            .get(&KeyDigest::of(key))
-            .and_then(Option::as_ref)
-            .ok_or(unauthenticated(CredentialFault::Unknown))
+    fn by_certificate(&self, one: &Presented, now: SystemTime) -> Result<Identified<'_>, Unproven> {
+        match self.spiffe_ids.get(one.spiffe_id(now)?) {
+            Found::One(caller) => Ok(Identified { caller, by: Proof::SpiffeId }),
+            Found::Nobody => Err(CertificateFault::Unknown.into()),
+            Found::Several => Err(CredentialFault::Ambiguous.into()),
+        }
     }
+
+    /// An API key or a JWT. One hash serves to look for both.
+    fn by_bearer(&self, token: &[u8], now: SystemTime) -> Result<Identified<'_>, Unproven> {
+        let digest = KeyDigest::of(token);
+        if self.issuers.is_empty() || !jwt::looks_like_one(token) {
+            return self.by_key(&digest);
+        }
+        let claims = self.issuers.verify(token, digest, now)?;
+        let caller = self.subjects.caller_of(&claims)?;
+        Ok(Identified { caller, by: Proof::Jwt })
+    }
+
+    fn by_key(&self, digest: &KeyDigest) -> Result<Identified<'_>, Unproven> {
+        let caller = self.keys.get(digest).ok_or(CredentialFault::Unknown)?;
+        let caller = caller.as_ref().ok_or(CredentialFault::Ambiguous)?;
+        Ok(Identified { caller, by: Proof::ApiKey })
+    }
+}
+
+/// Good in itself, but nobody's here.
+fn names_nobody(fault: CredentialFault) -> bool {
+    let nobodys = [CertificateFault::NoUri, CertificateFault::Unknown];
+    matches!(fault, CredentialFault::Certificate(fault) if nobodys.contains(&fault))
 }
 
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -144,112 +200,23 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 fn single<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
-) -> Result<Option<&'h HeaderValue>, Refusal> {
+) -> Result<Option<&'h HeaderValue>, CredentialFault> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (_, Some(_)) => Err(unauthenticated(CredentialFault::Repeated)),
+        (_, Some(_)) => Err(CredentialFault::Repeated),
         (value, None) => Ok(value),
     }
 }
 
 /// RFC 6750: the scheme in any case, one space or more, the token.
-fn bearer(value: &HeaderValue) -> Result<&[u8], Refusal> {
-    let (scheme, token) = value
-        .as_bytes()
-        .split_at_checked(b"Bearer ".len())
-        .ok_or(unauthenticated(CredentialFault::Scheme))?;
+fn bearer(value: &HeaderValue) -> Result<&[u8], CredentialFault> {
+    let (scheme, token) =
+        value.as_bytes().split_at_checked(b"Bearer ".len()).ok_or(CredentialFault::Scheme)?;
     if !scheme.eq_ignore_ascii_case(b"Bearer ") {
-        return Err(unauthenticated(CredentialFault::Scheme));
+        return Err(CredentialFault::Scheme);
     }
     Ok(token.trim_ascii())
 }
 
-fn unauthenticated(fault: CredentialFault) -> Refusal {
-    Refusal::Unauthenticated(fault)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::CallerName;
-    use CredentialFault::{Conflicting, Missing, Repeated, Scheme, Unknown};
-
-    fn authenticator() -> Authenticator {
-        let caller =
-            |name: &str| Arc::new(Caller::new(CallerName::try_from(name).unwrap(), Vec::new()));
-        let mut callers = Authenticator::default();
-        callers.add_key(KeyDigest::of(b"key-of-billing-1"), &caller("billing"));
-        callers.add_key(KeyDigest::of(b"key-of-janitor-1"), &caller("janitor"));
-        callers.trust_loopback(caller("app"));
-        callers
-    }
-
-    fn ask(fields: &[(&'static str, &'static str)], from: &str) -> Result<String, Refusal> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        let peer = Peer(from.parse().unwrap());
-        authenticator().authenticate(&headers, peer).map(|caller| caller.name.to_string())
-    }
-
-    const FAR: &str = "10.0.0.7:40000";
-    const NEAR: &str = "127.0.0.1:40000";
-
-    #[test]
-    fn a_key_names_its_caller_in_either_field() {
-        let billing = Ok("billing".to_owned());
-        assert_eq!(ask(&[("authorization", "Bearer key-of-billing-1")], FAR), billing);
-        assert_eq!(ask(&[("authorization", "bearer   key-of-billing-1")], FAR), billing);
-        assert_eq!(ask(&[("x-api-key", "key-of-billing-1")], FAR), billing);
-        let both =
-            [("x-api-key", "key-of-billing-1"), ("authorization", "Bearer key-of-billing-1")];
-        assert_eq!(ask(&both, FAR), billing);
-    }
-
-    #[test]
-    fn anything_less_than_one_right_credential_is_refused() {
-        for (fields, fault) in [
-            (&[][..], Missing),
-            (&[("authorization", "Bearer wrong-key-000000")][..], Unknown),
-            (&[("authorization", "Bearer ")], Unknown),
-            (&[("authorization", "Bearer")], Scheme),
-            (&[("authorization", "Basic a2V5")], Scheme),
-            (&[("authorization", "key-of-billing-1")], Scheme),
-            (&[("x-api-key", "")], Unknown),
-            (
-                &[
-                    ("authorization", "Bearer key-of-billing-1"),
-                    ("authorization", "Bearer key-of-billing-1"),
-                ],
-                Repeated,
-            ),
-            (&[("x-api-key", "key-of-billing-1"), ("x-api-key", "x")], Repeated),
-            (
-                &[("authorization", "Bearer key-of-billing-1"), ("x-api-key", "key-of-janitor-1")],
-                Conflicting,
-            ),
-            (&[("authorization", "Bearer key-of-billing-1"), ("x-api-key", "wrong")], Unknown),
-        ] {
-            assert_eq!(ask(fields, FAR), Err(unauthenticated(fault)), "{fields:?}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_trusted_only_where_no_credential_is_presented() {
-        assert_eq!(ask(&[], NEAR), Ok("app".into()));
-        assert_eq!(ask(&[], "[::1]:1"), Ok("app".into()));
-        assert_eq!(ask(&[], "[::ffff:127.0.0.1]:1"), Ok("app".into()));
-        assert_eq!(ask(&[("x-api-key", "key-of-janitor-1")], NEAR), Ok("janitor".into()));
-        assert_eq!(ask(&[("x-api-key", "wrong")], NEAR), Err(unauthenticated(Unknown)));
-        assert_eq!(ask(&[], FAR), Err(unauthenticated(Missing)));
-    }
-
-    #[test]
-    fn digests_are_written_in_hexadecimal_and_never_shown() {
-        let digest = KeyDigest::of(b"key");
-        assert_eq!(KeyDigest::from_hex(&digest.to_hex()), Some(digest));
-        assert_eq!(KeyDigest::from_hex("9f86"), None);
-        assert_eq!(format!("{digest:?}"), "[redacted]");
-    }
-}
+mod tests;

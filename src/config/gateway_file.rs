@@ -5,15 +5,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::authenticate::{Credential, KeyDigest};
+use crate::config::caller_file::{Caller, Issuer, caller, issuer};
 use crate::config::decode::{self, Fields};
-use crate::config::library_file::{Library, library, not_literal, path};
-use crate::config::report::{Problem, Report};
+use crate::config::library_file::{Library, library, path};
+use crate::config::listener_file::{Listener, listeners};
+use crate::config::report::Report;
 use crate::config::source::Spanned;
 use crate::config::yaml::{Node, Value};
 use crate::directory::UserIdRule;
-use crate::ids::{CallerName, LibraryId, SpaceId, TenantName, UserId};
-use crate::secret::Source;
+use crate::ids::{CallerName, IssuerName, LibraryId, SpaceId, TenantName, UserId};
 use crate::upstream::TokenPlace;
 
 /// A map of names. A value is missing where it was wrong: its name is still known.
@@ -30,15 +30,11 @@ pub(super) struct GatewayFile {
     pub(super) libraries: Option<Named<LibraryId, Library>>,
     pub(super) tenants: Option<Named<TenantName, Tenant>>,
     pub(super) callers: Option<Named<CallerName, Caller>>,
+    pub(super) jwt_issuers: Option<Named<IssuerName, Issuer>>,
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) shutdown: Shutdown,
     pub(super) log: DeleteLog,
     pub(super) policy: Option<Spanned<PathBuf>>,
-}
-
-pub(super) struct Listener {
-    pub(super) address: Spanned<SocketAddr>,
-    pub(super) plaintext: bool,
 }
 
 pub(super) struct Upstream {
@@ -54,11 +50,6 @@ pub(super) struct Tenant {
     pub(super) library: Spanned<String>,
     pub(super) space: SpaceId,
     pub(super) user_id: UserIdRule,
-}
-
-pub(super) struct Caller {
-    pub(super) credentials: Vec<Spanned<Credential>>,
-    pub(super) tenants: Vec<Spanned<String>>,
 }
 
 /// Where the admin listener is.
@@ -108,7 +99,10 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
     let shutdown = fields.or_with("shutdown", DEFAULT_SHUTDOWN, shutdown);
     let log = fields.or_with("log", DeleteLog::Stdout, log);
     let policy = fields.optional_with("policy", path);
-    for later in ["jwt_issuers", "rate_limit_store", "rate_limit_state", "ratelimit_headers"] {
+    let jwt_issuers = fields.or_with("jwt_issuers", Vec::new(), |node, report| {
+        decode::named(node, "an issuer", report, |name| IssuerName::try_from(name), issuer)
+    });
+    for later in ["rate_limit_store", "rate_limit_state", "ratelimit_headers"] {
         fields.not_yet_supported(later);
     }
     for later in ["audit", "undo", "policy_tests"] {
@@ -116,38 +110,22 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
     }
     fields.finish();
     let sections = [listeners.is_some(), admin.is_some(), upstream.is_some(), libraries.is_some()];
-    let others = [tenants.is_some(), callers.is_some(), shutdown.is_some(), log.is_some()];
+    let people = [tenants.is_some(), callers.is_some(), jwt_issuers.is_some()];
+    let others = [shutdown.is_some(), log.is_some()];
     Some(GatewayFile {
-        whole: sections.into_iter().chain(others).all(|is_there| is_there),
+        whole: sections.into_iter().chain(people).chain(others).all(|is_there| is_there),
         listeners: listeners.unwrap_or_default(),
         admin: admin.unwrap_or(DEFAULT_ADMIN),
         upstream: upstream.unwrap_or_default(),
         libraries,
         tenants,
         callers,
+        jwt_issuers,
         workers,
         shutdown: shutdown.unwrap_or(DEFAULT_SHUTDOWN),
         log: log.unwrap_or(DeleteLog::Stdout),
         policy,
     })
-}
-
-fn listeners(node: &Node, report: &mut Report) -> Option<Vec<Listener>> {
-    let listeners = decode::list(node, report, |node, report| {
-        let mut fields = Fields::of(node, "a listener", report)?;
-        for later in ["tls", "unix", "smh_paths"] {
-            fields.not_yet_supported(later);
-        }
-        let address = fields.required_with("address", address);
-        let plaintext = fields.or("plaintext", false);
-        fields.finish();
-        Some(Listener { address: address?, plaintext: plaintext? })
-    })?;
-    if listeners.is_empty() {
-        report.error(node.place, "at least one listener is needed");
-        return None;
-    }
-    Some(listeners)
 }
 
 fn admin(node: &Node, report: &mut Report) -> Option<Admin> {
@@ -246,47 +224,6 @@ enum UserIdChoice {
     Forbid,
 }
 
-fn caller(node: &Node, report: &mut Report) -> Option<Caller> {
-    let mut fields = Fields::of(node, "a caller", report)?;
-    for later in ["spiffe_id", "jwt"] {
-        fields.not_yet_supported(later);
-    }
-    let keys = fields
-        .or_with("api_key", Vec::new(), |node, report| decode::one_or_many(node, report, api_key));
-    let trust = fields.optional_with("trust", |node, report| {
-        decode::word(node, "a place that is trusted", report, &[("loopback", ())])?;
-        Some(Spanned { place: node.place, value: Credential::Loopback })
-    });
-    let proves_itself = ["api_key", "trust", "spiffe_id", "jwt"].map(|way| fields.get(way));
-    if proves_itself.iter().all(Option::is_none) {
-        let problem = Problem::error(fields.place(), "this caller has no way to prove who it is");
-        let help = "give it one of `api_key` and `trust: loopback`";
-        fields.report().push(problem.with_help(help));
-    }
-    let tenants = fields.required("tenants");
-    fields.finish();
-    let credentials = keys?.into_iter().chain(trust).collect();
-    Some(Caller { credentials, tenants: tenants? })
-}
-
-fn api_key(node: &Node, report: &mut Report) -> Option<Spanned<Credential>> {
-    not_literal(node, "an API key", "`{ file: … }` or `{ sha256: … }`", report)?;
-    let mut fields = Fields::of(node, "an API key", report)?;
-    let credential = match fields.one_of(&["sha256", "file"])? {
-        ("sha256", node) => {
-            let what = "the SHA-256 of an API key: 64 hexadecimal digits, \
-                        as `smh-gateway hash-key` prints them";
-            let digest = |text: &str| KeyDigest::from_hex(text).ok_or("");
-            decode::parsed(node, what, fields.report(), digest).map(Credential::Digest)
-        }
-        (_, node) => {
-            path(node, fields.report()).map(|path| Credential::Key(Source::File(path.value)))
-        }
-    };
-    fields.finish();
-    credential.map(|value| Spanned { place: node.place, value })
-}
-
 fn shutdown(node: &Node, report: &mut Report) -> Option<Shutdown> {
     let mut fields = Fields::of(node, "the shutdown", report)?;
     let delay = fields.or_with("delay", DEFAULT_SHUTDOWN.delay, decode::duration_or_zero);
@@ -305,7 +242,7 @@ fn log(node: &Node, report: &mut Report) -> Option<DeleteLog> {
     deletes
 }
 
-fn address(node: &Node, report: &mut Report) -> Option<Spanned<SocketAddr>> {
+pub(super) fn address(node: &Node, report: &mut Report) -> Option<Spanned<SocketAddr>> {
     let what = "an address with a port, such as `127.0.0.1:8080` or `[::]:8080`";
     let address = decode::parsed(node, what, report, |text| {
         text.parse().map_err(|_| "names are not looked up here")

@@ -88,7 +88,7 @@ fn period(node: &Node, report: &mut Report) -> Option<Duration> {
 }
 
 /// `env` or `file`.
-fn source(key: &str, node: &Node, report: &mut Report) -> Option<Source> {
+pub(super) fn source(key: &str, node: &Node, report: &mut Report) -> Option<Source> {
     if key == "env" {
         environment(node, report)
     } else {

@@ -1,24 +1,26 @@
 //! From the two files to one [`Snapshot`]: what names refer to, and what must hold between them.
 
+mod callers;
+mod listeners;
 mod tenants;
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::tenants::{link_tenants, warn_of_minted_tokens};
-use crate::authenticate::Credential;
 use crate::config::gateway_file::{GatewayFile, Named};
 use crate::config::library_file::Token;
+use crate::config::listener_file::Listener;
 use crate::config::policy_file::{self, Effect, Glob, PolicyFile};
 use crate::config::report::{Problem, Report};
-use crate::config::snapshot::{ConfiguredCaller, ConfiguredLibrary, Snapshot};
+use crate::config::snapshot::{ConfiguredLibrary, Snapshot};
 use crate::config::source::{Place, Spanned};
-use crate::directory::{Caller, Library};
-use crate::ids::{CallerName, LibraryId, TenantName};
+use crate::directory::Library;
+use crate::ids::LibraryId;
 use crate::limits::LimitRule;
 use crate::origin::{Origin, Scheme};
 use crate::policy::{NameGlob, Policy, Rule, Selector};
@@ -43,24 +45,28 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         libraries: names_of(gateway.libraries.as_ref()),
         tenants: names_of(gateway.tenants.as_ref()),
         callers: names_of(gateway.callers.as_ref()),
+        issuers: names_of(gateway.jwt_issuers.as_ref()),
     };
-    check_listeners(&gateway, report);
+    let listeners = listeners::link(&gateway, &folder, report);
+    let smh_paths = gateway.listeners.iter().any(|listener| listener.smh_paths);
     let is_whole = gateway.whole && !policy.broken;
     let (policy, limits) = link_policy(policy, &names, report);
     let libraries = link_libraries(&gateway, &folder, report);
-    let tenants = link_tenants(&gateway, &libraries, &names, false, report);
+    let tenants = link_tenants(&gateway, &libraries, &names, smh_paths, report);
     warn_of_minted_tokens(&gateway, &libraries, &policy, report);
-    let callers = link_callers(&gateway, &folder, &names, report);
+    let issuers = callers::link_issuers(&gateway, &folder, report);
+    let callers = callers::link(&gateway, &folder, &names, report);
     let upstream = link_upstream(&gateway, &folder, report);
     if report.has_errors() || !is_whole {
         return None;
     }
     Some(Snapshot {
-        listeners: gateway.listeners.iter().map(|listener| listener.address.value).collect(),
+        listeners,
         admin: gateway.admin,
         libraries: libraries.into_values().collect(),
         tenants,
         callers,
+        issuers,
         policy,
         limits,
         upstream: upstream?,
@@ -79,6 +85,7 @@ struct Names<'f> {
     libraries: Option<Vec<&'f str>>,
     tenants: Option<Vec<&'f str>>,
     callers: Option<Vec<&'f str>>,
+    issuers: Option<Vec<&'f str>>,
 }
 
 fn names_of<K: Borrow<str>, V>(named: Option<&Named<K, V>>) -> Option<Vec<&str>> {
@@ -88,48 +95,6 @@ fn names_of<K: Borrow<str>, V>(named: Option<&Named<K, V>>) -> Option<Vec<&str>>
 /// The processors that this process may use; the CPU limit of a container counts.
 fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-/// A credential, or the loopback that stands for one, must not be had by listening in.
-fn check_listeners(gateway: &GatewayFile, report: &mut Report) {
-    let mut seen: HashMap<SocketAddr, Place> = HashMap::new();
-    for listener in &gateway.listeners {
-        let Spanned { place, value: address } = listener.address;
-        if address.port() != 0 && seen.insert(address, place).is_some() {
-            report.error(place, "this address is listened on already");
-        }
-        if !address.ip().to_canonical().is_loopback() && !listener.plaintext {
-            let problem = Problem::error(
-                place,
-                "a plain-text listener on an address that is not loopback shows every credential \
-                 to the network",
-            );
-            let help = "say `plaintext: true` if something else protects it";
-            report.push(problem.with_help(help));
-        }
-    }
-    let far = gateway.listeners.iter().find(|l| !l.address.value.ip().to_canonical().is_loopback());
-    let trusted = credentials(gateway).filter(|(_, c)| c.value == Credential::Loopback);
-    let trusted: Vec<_> = trusted.map(|(name, credential)| (name, credential.place)).collect();
-    if let (Some(far), Some((_, place))) = (far, trusted.first()) {
-        let address = far.address.value;
-        let problem = Problem::error(
-            *place,
-            format!("`trust: loopback` is for a sidecar, but there is a listener on {address}"),
-        );
-        report.push(problem.with_help("give the caller an `api_key`, or listen on 127.0.0.1"));
-    }
-    if let [(first, _), (second, place), ..] = trusted.as_slice() {
-        let message =
-            format!("`{first}` and `{second}` are both `trust: loopback`: they look alike");
-        report.push(Problem::error(*place, message).with_help("keep one of them"));
-    }
-}
-
-fn credentials(gateway: &GatewayFile) -> impl Iterator<Item = (&CallerName, &Spanned<Credential>)> {
-    gateway.callers.iter().flatten().flat_map(|(name, caller)| {
-        caller.iter().flat_map(|c| &c.credentials).map(|credential| (&name.value, credential))
-    })
 }
 
 fn link_libraries(
@@ -171,9 +136,7 @@ fn origin(
             return None;
         }
     };
-    let loopback = origin.host() == "localhost"
-        || origin.host().parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    if origin.scheme() == Scheme::Http && !loopback {
+    if is_readable_on_its_way(&origin) {
         let message = "over plain http the token could be read on its way";
         report.push(Problem::error(place, message).with_help("use https; http is for loopback"));
         return None;
@@ -181,54 +144,11 @@ fn origin(
     Some(origin)
 }
 
-fn link_callers(
-    gateway: &GatewayFile,
-    folder: &Path,
-    names: &Names<'_>,
-    report: &mut Report,
-) -> Vec<ConfiguredCaller> {
-    check_keys_differ(gateway, report);
-    let mut linked = Vec::new();
-    for (name, caller) in gateway.callers.iter().flatten() {
-        let Some(caller) = caller else { continue };
-        let mut granted = Vec::new();
-        for Spanned { place, value } in &caller.tenants {
-            let Some(known) = &names.tenants else { continue };
-            match TenantName::try_from(value.as_str()) {
-                Ok(tenant) if known.contains(&value.as_str()) => granted.push(tenant),
-                _ => report.unknown_name(*place, "tenant", value, known.iter().copied()),
-            }
-        }
-        let credentials = caller.credentials.iter().map(|credential| match &credential.value {
-            Credential::Key(source) => Credential::Key(below(folder, source)),
-            way @ (Credential::Digest(_) | Credential::Loopback) => way.clone(),
-        });
-        linked.push(ConfiguredCaller {
-            credentials: credentials.collect(),
-            caller: Arc::new(Caller::new(name.value.clone(), granted)),
-        });
-    }
-    linked
-}
-
-/// One key for two callers: nobody could say who called.
-fn check_keys_differ(gateway: &GatewayFile, report: &mut Report) {
-    let mut held: Vec<(&Credential, &CallerName)> = Vec::new();
-    for (name, credential) in credentials(gateway) {
-        if credential.value == Credential::Loopback {
-            continue;
-        }
-        match held.iter().find(|(other, _)| **other == credential.value) {
-            Some((_, other)) if *other == name => {
-                report.error(credential.place, "this key is given twice");
-            }
-            Some((_, other)) => {
-                let message = format!("`{other}` has the same key: who calls could not be told");
-                report.error(credential.place, message);
-            }
-            None => held.push((&credential.value, name)),
-        }
-    }
+/// Plain http to another machine.
+fn is_readable_on_its_way(origin: &Origin) -> bool {
+    let loopback = origin.host() == "localhost"
+        || origin.host().parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    origin.scheme() == Scheme::Http && !loopback
 }
 
 fn link_upstream(gateway: &GatewayFile, folder: &Path, report: &mut Report) -> Option<Settings> {
@@ -236,7 +156,7 @@ fn link_upstream(gateway: &GatewayFile, folder: &Path, report: &mut Report) -> O
     let ca_file = upstream.ca_file.as_ref();
     let path = ca_file.map(|ca_file| folder.join(&ca_file.value));
     // Without a file of the operator's there is hardly anything to go wrong, and no place for it.
-    let first = gateway.listeners.first().map(|listener| listener.address.place);
+    let first = gateway.listeners.first().map(Listener::place);
     let tls = match tls::client_config(path.as_deref()) {
         Ok(tls) => tls,
         Err(error) => {

@@ -3,10 +3,12 @@
 //! Text to tree ([`yaml`]), tree to shape (`gateway_file`, `policy_file`), shape to meaning
 //! (`link`). After that no name is unknown and no glob uncompiled.
 
+mod caller_file;
 pub mod decode;
 mod gateway_file;
 mod library_file;
 mod link;
+mod listener_file;
 mod policy_file;
 pub mod report;
 mod shown;

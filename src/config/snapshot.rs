@@ -1,17 +1,19 @@
 //! The whole configuration, checked and compiled. Immutable, and without any state.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::authenticate::Credential;
 use crate::config::gateway_file::{Admin, DeleteLog, Shutdown};
+use crate::delete::Paths;
 use crate::directory::{Caller, Library, Tenant, UserIdRule};
 use crate::ids::LibraryId;
+use crate::issuer_keys::{IssuerPlan, JwksSource};
 use crate::limits::LimitRule;
+use crate::listener::{At, Plan};
 use crate::policy::{PermanentDeletes, Policy};
 use crate::secret::{REDACTED, Source};
 use crate::token::{Grantee, TokenSource};
@@ -21,7 +23,7 @@ use crate::upstream::Settings;
 #[derive(Debug)]
 pub struct Snapshot {
     /// Where callers are listened for.
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<Plan>,
     /// Where operators are.
     pub admin: Admin,
     /// The libraries.
@@ -30,6 +32,8 @@ pub struct Snapshot {
     pub tenants: Vec<Arc<Tenant>>,
     /// The callers.
     pub callers: Vec<ConfiguredCaller>,
+    /// Who issues their JWTs.
+    pub issuers: Vec<IssuerPlan>,
     /// What is allowed.
     pub policy: Policy,
     /// How much of it.
@@ -118,7 +122,7 @@ impl Snapshot {
             (caller.name.to_string(), json!({ "credentials": ways, "tenants": tenants }))
         });
         json!({
-            "listeners": self.listeners,
+            "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
             "admin": match self.admin { Admin::At(address) => Some(address), Admin::Off => None },
             "upstream": {
                 "connect_timeout": format!("{:?}", self.upstream.connect_timeout),
@@ -128,6 +132,7 @@ impl Snapshot {
             "libraries": object(libraries),
             "tenants": object(tenants),
             "callers": object(callers),
+            "jwt_issuers": object(self.issuers.iter().map(issuer)),
             "workers": self.workers,
             "shutdown": {
                 "delay": format!("{:?}", self.shutdown.delay),
@@ -177,10 +182,55 @@ fn token_source(source: &TokenSource) -> Value {
     }
 }
 
+fn listener(plan: &Plan) -> Value {
+    let path = |path: &Path| path.display().to_string();
+    let tls = plan.tls.as_ref().map(|tls| {
+        json!({
+            "certificate": path(&tls.certificate),
+            "private_key": path(&tls.private_key),
+            "client_ca": tls.client_ca.as_deref().map(path),
+        })
+    });
+    let smh_paths = plan.paths == Paths::OwnAndSmh;
+    match &plan.at {
+        At::Tcp(address) => json!({ "address": address, "tls": tls, "smh_paths": smh_paths }),
+        At::Unix(unix) => json!({
+            "unix": path(&unix.path),
+            "mode": format!("{:04o}", unix.mode),
+            "smh_paths": smh_paths,
+        }),
+    }
+}
+
+fn issuer(plan: &IssuerPlan) -> (String, Value) {
+    let IssuerPlan { issuer, jwks } = plan;
+    let jwks = match jwks {
+        JwksSource::File(path) => json!({ "file": path.display().to_string() }),
+        JwksSource::Url(url) => json!({
+            // Its path and query may hold what only its owner should know.
+            "url": url.origin.to_string(),
+            "bearer_token": url.bearer_token.as_ref().map(reference),
+        }),
+    };
+    let value = json!({
+        "issuer": issuer.issuer,
+        "audience": issuer.audiences,
+        "algorithms": issuer.algorithms.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
+        "jwks": jwks,
+    });
+    (issuer.name.to_string(), value)
+}
+
 fn way(credential: &Credential) -> Value {
     match credential {
         Credential::Digest(_) => json!({ "api_key": { "sha256": REDACTED } }),
         Credential::Key(source) => json!({ "api_key": reference(source) }),
+        Credential::SpiffeId(pattern) => json!({ "spiffe_id": pattern.to_string() }),
+        Credential::Jwt(rule) => json!({ "jwt": {
+            "issuer": &*rule.issuer,
+            "subject": &*rule.subject,
+            "claims": rule.claims.iter().map(|claim| &claim.name).collect::<Vec<_>>(),
+        }}),
         Credential::Loopback => json!({ "trust": "loopback" }),
     }
 }

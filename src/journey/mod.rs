@@ -9,6 +9,7 @@ mod wellformed;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -21,14 +22,16 @@ use tokio::time::Instant;
 
 use self::record::Record;
 use self::wellformed::Intent;
-use crate::authenticate::Peer;
-use crate::delete::{Paths, Route};
+use crate::authenticate::{Identified, PeerAddress, Unproven};
+use crate::delete::Route;
+use crate::directory::Caller;
 use crate::gateway::{Gateway, InForce};
 use crate::ids::{RequestId, RuleName};
-use crate::limits::Admission;
+use crate::limits::{Admission, GuessSource, Guesses};
+use crate::listener::Inbound;
 use crate::log::Lines;
 use crate::policy::Permit;
-use crate::refusal::{Refusal, UpstreamFault, render};
+use crate::refusal::{CredentialFault, JwtFault, Refusal, UpstreamFault, render};
 use crate::relay::{self, Meaning};
 use crate::upstream::{Answer, Client, Tries};
 
@@ -48,24 +51,22 @@ impl Worker {
     pub(crate) fn serve(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: Peer,
-        paths: Paths,
+        inbound: Arc<Inbound>,
     ) -> UntilDone {
         let tries = Arc::new(Tries::default());
-        let journey = self.answer(request, peer, paths, Arc::clone(&tries));
-        UntilDone { journey: Some(Box::pin(journey)), tries }
+        let journey = Box::pin(self.answer(request, inbound, Arc::clone(&tries)));
+        UntilDone { journey: Some(journey), tries }
     }
 
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: Peer,
-        paths: Paths,
+        inbound: Arc<Inbound>,
         tries: Arc<Tries>,
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let mut record = self.record(request_id(&head.headers), peer, tries);
-        let response = match self.delete(&head, body, peer, paths, &mut record).await {
+        let mut record = self.record(request_id(&head.headers), &inbound, tries);
+        let response = match self.delete(&head, body, &inbound, &mut record).await {
             Ok(response) => response,
             Err(refusal) => {
                 let response = render::answer(&refusal, record.id());
@@ -77,8 +78,8 @@ impl Worker {
     }
 
     /// Refuses what never became a request: the head was not HTTP.
-    pub(crate) fn refuse(&self, refusal: Refusal, peer: Peer) -> Response<Bytes> {
-        let mut record = self.record(RequestId::random(), peer, Arc::default());
+    pub(crate) fn refuse(&self, refusal: Refusal, inbound: &Inbound) -> Response<Bytes> {
+        let mut record = self.record(RequestId::random(), inbound, Arc::default());
         let response = render::answer(&refusal, record.id());
         record.refused(refusal);
         response
@@ -89,21 +90,19 @@ impl Worker {
         &self,
         head: &Parts,
         body: Incoming,
-        peer: Peer,
-        paths: Paths,
+        inbound: &Inbound,
         record: &mut Record,
     ) -> Result<Response<Bytes>, Refusal> {
         let in_force = self.gateway.in_force(); // One version, start to end.
         let deadline = Instant::now() + in_force.upstream.timeout;
 
-        let route = Route::of(&head.uri, paths)?.method(&head.method)?;
+        let route = Route::of(&head.uri, inbound.listener.paths)?.method(&head.method)?;
         let intent = wellformed::head(head)?;
         wellformed::no_body(head.version, body).await?;
         let delete = route.delete()?;
         record.asked(&delete);
 
-        let caller = in_force.authenticator.authenticate(&head.headers, peer)?;
-        record.called_by(caller);
+        let caller = self.caller(&in_force, head, inbound, deadline, record).await?;
         let freezes = self.gateway.alarms().freezes();
         let decision = in_force.policy.decide(&in_force.tenants, &freezes, caller, delete);
         if intent == Intent::DryRun {
@@ -116,6 +115,58 @@ impl Worker {
         let _place = self.gateway.in_flight().enter_below(most).ok_or(Refusal::Overloaded)?;
         let admission = in_force.limits.admit(permit)?;
         self.forward(&admission, &in_force, deadline, record).await
+    }
+
+    /// Who calls. Guessing is slowed by source; whoever proved itself on this connection is spared.
+    async fn caller<'f>(
+        &self,
+        in_force: &'f InForce,
+        head: &Parts,
+        inbound: &Inbound,
+        deadline: Instant,
+        record: &mut Record,
+    ) -> Result<&'f Arc<Caller>, Refusal> {
+        let (peer, guesses) = (&inbound.peer, self.gateway.guesses());
+        let source = match peer.address {
+            PeerAddress::Tcp(address) => GuessSource::Address(address.ip()),
+            PeerAddress::Unix { uid, .. } => GuessSource::UnixUser(uid),
+        };
+        if !inbound.is_proven() {
+            guesses.may_try(source, Instant::now().into_std()).map_err(Guesses::refusal)?;
+        }
+        let look = || in_force.authenticator.authenticate(&head.headers, peer, SystemTime::now());
+        let found = match look() {
+            Err(Unproven::UnknownKey(issuer)) => {
+                // A key that is new at its issuer becomes known here by this very request.
+                self.gateway.issuer_keys().look_again(&issuer, deadline).await;
+                look()
+            }
+            found => found,
+        };
+        inbound.set_proven(found.is_ok());
+        match found {
+            Ok(Identified { caller, by }) => {
+                record.called_by(caller, by);
+                Ok(caller)
+            }
+            Err(Unproven::KeysUnavailable) => Err(Refusal::IssuerKeysUnavailable),
+            Err(Unproven::UnknownKey(_)) => Err(self.unrecognised(JwtFault::Key.into(), source)),
+            Err(Unproven::Fault(fault)) => Err(self.unrecognised(fault, source)),
+        }
+    }
+
+    /// The answer tells no reason, the log does; neither shows anything of the credential.
+    fn unrecognised(&self, fault: CredentialFault, source: GuessSource) -> Refusal {
+        tracing::debug!(reason = %fault, ?source, "a caller is not recognised");
+        if fault.is_guess() {
+            self.gateway.guesses().failed(source, Instant::now().into_std());
+        }
+        Refusal::Unauthenticated(fault)
+    }
+
+    /// Counts a caller that could not agree on TLS with us.
+    pub(crate) fn handshake_failed(&self) {
+        self.gateway.metrics().identity.handshakes_failed.inc();
     }
 
     /// Sends what was admitted, a second time if SMH rejected the token and there is another one.
@@ -170,8 +221,8 @@ impl Worker {
         record.means(meaning);
     }
 
-    fn record(&self, id: RequestId, peer: Peer, tries: Arc<Tries>) -> Record {
-        Record::start(&self.gateway, &self.lines, id, peer, tries)
+    fn record(&self, id: RequestId, inbound: &Inbound, tries: Arc<Tries>) -> Record {
+        Record::start(&self.gateway, &self.lines, id, inbound.peer.address, tries)
     }
 }
 

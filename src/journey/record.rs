@@ -1,12 +1,13 @@
 //! What is known of a delete so far, and the line it leaves in the log, whatever happens to it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
 use crate::access_token::AccessToken;
-use crate::authenticate::Peer;
+use crate::authenticate::{PeerAddress, Proof};
 use crate::delete::{Delete, DeletePath, Mode, TenantRef};
 use crate::directory::{Caller, Tenant};
 use crate::gateway::Gateway;
@@ -22,9 +23,9 @@ pub(super) struct Record {
     gateway: Arc<Gateway>,
     lines: Lines,
     id: RequestId,
-    peer: Peer,
+    peer: PeerAddress,
     started: Instant,
-    caller: Option<Arc<Caller>>,
+    caller: Option<(Arc<Caller>, Proof)>,
     asked: Option<Asked>,
     tenant: Option<Arc<Tenant>>,
     smh: Option<Smh>,
@@ -65,7 +66,7 @@ impl Record {
         gateway: &Arc<Gateway>,
         lines: &Lines,
         id: RequestId,
-        peer: Peer,
+        peer: PeerAddress,
         tries: Arc<Tries>,
     ) -> Self {
         Self {
@@ -89,8 +90,8 @@ impl Record {
         &self.id
     }
 
-    pub(super) fn called_by(&mut self, caller: &Arc<Caller>) {
-        self.caller = Some(Arc::clone(caller));
+    pub(super) fn called_by(&mut self, caller: &Arc<Caller>, by: Proof) {
+        self.caller = Some((Arc::clone(caller), by));
     }
 
     pub(super) fn asked(&mut self, delete: &Delete<'_>) {
@@ -153,9 +154,10 @@ impl Record {
         let mut line = JsonLine::new(buffer);
         timestamp(&mut line);
         line.text("event", "delete").text("request_id", self.id.as_str());
-        let mut peer = [0; 64];
-        line.text("peer", show(&mut peer, self.peer));
-        line.text_if("caller", self.caller.as_ref().map(|caller| caller.name.as_str()));
+        self.write_peer(&mut line);
+        if let Some((caller, by)) = &self.caller {
+            line.text("caller", caller.name.as_str()).text("proof", by.as_str());
+        }
         if let Some(Asked { tenant, path, mode, user_id }) = &self.asked {
             tenant.write(self.tenant.as_deref(), &mut line);
             line.text("path", path.as_str())
@@ -182,6 +184,21 @@ impl Record {
         line.text_if("cause", self.cause.as_deref());
         line.number("duration_us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         line.end();
+    }
+
+    fn write_peer(&self, line: &mut JsonLine<'_>) {
+        match self.peer {
+            PeerAddress::Tcp(address) => {
+                let mut buffer = [0; 64];
+                line.text("peer", show(&mut buffer, address));
+            }
+            PeerAddress::Unix { uid, pid } => {
+                line.text("peer", "unix").number("peer_uid", u64::from(uid));
+                if let Some(pid) = pid.and_then(|pid| u64::try_from(pid).ok()) {
+                    line.number("peer_pid", pid);
+                }
+            }
+        }
     }
 
     fn write_end(&self, line: &mut JsonLine<'_>) {
@@ -290,11 +307,11 @@ fn timestamp(line: &mut JsonLine<'_>) {
 }
 
 /// The peer as text, without an allocation.
-fn show(buffer: &mut [u8; 64], peer: Peer) -> &str {
+fn show(buffer: &mut [u8; 64], peer: SocketAddr) -> &str {
     use std::io::Write;
     let mut rest = &mut buffer[..];
     // The longest socket address has 58 characters.
-    let _ = write!(rest, "{}", peer.0);
+    let _ = write!(rest, "{peer}");
     let left = rest.len();
     let used = buffer.len() - left;
     buffer.get(..used).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()

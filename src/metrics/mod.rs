@@ -3,8 +3,10 @@
 //! What a delete touches is resolved when the gateway starts, not for each delete. Labels are
 //! enumerations, never anything a caller chose.
 
+mod identity;
 mod tokens;
 
+pub use self::identity::IdentityMetrics;
 pub use self::tokens::TokenMetrics;
 
 use std::sync::atomic::AtomicI64;
@@ -38,6 +40,8 @@ pub struct Metrics {
     pub log_lines_dropped: Counter,
     /// The gateway's own tokens.
     pub tokens: TokenMetrics,
+    /// Callers proving who they are.
+    pub identity: IdentityMetrics,
     /// Deletes of which no end is known: the process ended, or a bug ended the work on them.
     pub abandoned: Counter,
     /// Requests with `X-Dry-Run: 1`.
@@ -112,6 +116,7 @@ impl Metrics {
                 "Lines of the delete log for which there was no room",
             ),
             tokens: TokenMetrics::new(&mut registry),
+            identity: IdentityMetrics::new(&mut registry),
             abandoned: counter(
                 &mut registry,
                 "deletes_abandoned",

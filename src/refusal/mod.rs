@@ -188,7 +188,8 @@ impl Refusal {
         if let Self::RateLimited(exhausted) = self { Some(&exhausted.limit) } else { None }
     }
 
-    /// Whether the connection ends with this answer: where the next request begins is not certain.
+    /// Whether the connection ends with this answer: where the next request begins is not certain,
+    /// or no request on it can be answered otherwise.
     #[must_use]
     pub fn closes_connection(&self) -> bool {
         matches!(
@@ -197,6 +198,10 @@ impl Refusal {
                 | Self::TargetTooLong
                 | Self::HeadersTooLarge
                 | Self::BodyNotAllowed
+                // On a new connection the caller can show another one.
+                | Self::Unauthenticated(CredentialFault::Certificate(
+                    CertificateFault::Expired | CertificateFault::Distrusted
+                ))
         )
     }
 

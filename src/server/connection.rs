@@ -1,28 +1,69 @@
 //! One connection of a caller's, from its first byte to its last.
 
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 
-use crate::authenticate::Peer;
-use crate::delete::Paths;
+use crate::authenticate::{PeerAddress, Presented};
 use crate::gateway::Phase;
 use crate::journey::Worker;
+use crate::listener::{Inbound, Listener};
 use crate::refusal::{MAX_FIELDS, MAX_HEAD_BYTES};
 use crate::server::gate::{Gate, Spoken};
+use crate::server::tls;
 use crate::server::unvetted::Unvetted;
 
+/// What a listener accepted.
+pub(super) enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream, PeerAddress),
+}
+
 /// Serves a connection until the caller leaves, or draining ends it.
-pub(super) async fn serve<S>(
+pub(super) async fn serve(
+    accepted: Accepted,
+    listener: Arc<Listener>,
+    worker: Arc<Worker>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    match accepted {
+        Accepted::Unix(stream, address) => {
+            speak(stream, Inbound::new(listener, address.into()), worker, phase).await;
+        }
+        Accepted::Tcp(stream, address) if listener.tls.is_none() => {
+            speak(stream, Inbound::new(listener, address.into()), worker, phase).await;
+        }
+        Accepted::Tcp(stream, address) => {
+            let secured = tokio::select! {
+                secured = tls::handshake(stream, address, &listener) => secured,
+                () = draining(&mut phase) => return,
+            };
+            match secured {
+                Ok((stream, peer)) => {
+                    speak(stream, Inbound::new(listener, peer), worker, phase).await;
+                }
+                Err(error) => {
+                    worker.handshake_failed();
+                    tracing::debug!(listener = %listener.at, %address, %error, "no TLS handshake");
+                }
+            }
+        }
+    }
+}
+
+/// Finds out which protocol is spoken, and speaks it.
+async fn speak<S>(
     stream: S,
-    peer: Peer,
+    inbound: Arc<Inbound>,
     worker: Arc<Worker>,
     mut phase: watch::Receiver<Phase>,
 ) where
@@ -35,22 +76,22 @@ pub(super) async fn serve<S>(
         () = draining(&mut phase) => None,
     };
     match spoken {
-        Some(Spoken::Http1) => serve_http1(gate, peer, worker, phase).await,
-        Some(Spoken::Http2) => serve_http2(gate.into_unvetted(), peer, worker, phase).await,
+        Some(Spoken::Http1) => serve_http1(gate, inbound, worker, phase).await,
+        Some(Spoken::Http2) => serve_http2(gate.into_unvetted(), inbound, worker, phase).await,
         None => {}
     }
 }
 
 async fn serve_http1<S>(
     gate: Gate<S>,
-    peer: Peer,
+    inbound: Arc<Inbound>,
     worker: Arc<Worker>,
     mut phase: watch::Receiver<Phase>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let deletes = Arc::clone(&worker);
-    let service = service_fn(move |request| Arc::clone(&deletes).serve(request, peer, Paths::Own));
+    let (deletes, from) = (Arc::clone(&worker), Arc::clone(&inbound));
+    let service = service_fn(move |request| Arc::clone(&deletes).serve(request, Arc::clone(&from)));
     let mut connection = http1::Builder::new()
         // To hyper the gate's "no more" is the caller's: what is owed is still to be answered.
         .half_close(true)
@@ -65,7 +106,7 @@ async fn serve_http1<S>(
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = &mut served => Some(ended),
-        () = draining(&mut phase) => None,
+        () = leaving(&mut phase, &inbound) => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -77,20 +118,21 @@ async fn serve_http1<S>(
     // After an error the caller is gone, or hyper has said what there was to say.
     if ended.is_ok() {
         let gate = connection.into_parts().io.into_inner();
-        gate.finish(|refusal| worker.refuse(refusal, peer)).await;
+        gate.finish(|refusal| worker.refuse(refusal, &inbound)).await;
     }
 }
 
 async fn serve_http2<S>(
     stream: Unvetted<S>,
-    peer: Peer,
+    inbound: Arc<Inbound>,
     worker: Arc<Worker>,
     mut phase: watch::Receiver<Phase>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let from = Arc::clone(&inbound);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        Arc::clone(&worker).serve(request, peer, Paths::Own)
+        Arc::clone(&worker).serve(request, Arc::clone(&from))
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -103,7 +145,7 @@ async fn serve_http2<S>(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => Some(ended),
-        () = draining(&mut phase) => None,
+        () = leaving(&mut phase, &inbound) => None,
     };
     // What ends an HTTP/2 connection was told to the caller in frames.
     let _: Result<(), hyper::Error> = match ended {
@@ -115,7 +157,21 @@ async fn serve_http2<S>(
     };
 }
 
-/// Returns when no more requests are to be taken.
+/// Returns when no more requests are to be taken: the gateway drains, or the certificate that the
+/// caller showed has expired, and it has to show another.
+async fn leaving(phase: &mut watch::Receiver<Phase>, inbound: &Inbound) {
+    let expires = inbound.peer.certificate.as_ref().map(Presented::not_after);
+    let left = expires.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+    match left {
+        None => draining(phase).await,
+        Some(left) => tokio::select! {
+            () = draining(phase) => {}
+            () = tokio::time::sleep(left) => {}
+        },
+    }
+}
+
+/// Returns when the gateway takes no more requests.
 async fn draining(phase: &mut watch::Receiver<Phase>) {
     // The sender lives as long as the gateway, which outlives its connections.
     let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;

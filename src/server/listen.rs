@@ -3,43 +3,90 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use crate::listener::{At, Listener, UnixError, UnixSocket};
+
 /// The listening sockets of all workers.
 pub struct Bound {
-    /// For each worker, one socket an address.
-    sockets: Vec<Vec<TcpListener>>,
+    /// For each worker, one socket a listener.
+    sockets: Vec<Vec<Listening>>,
+    /// Kept as long as the files are to be there.
+    files: Vec<UnixSocket>,
     addresses: Vec<SocketAddr>,
+}
+
+/// One worker's share of a listener.
+pub(super) struct Listening {
+    pub(super) listener: Arc<Listener>,
+    pub(super) socket: Share,
+}
+
+pub(super) enum Share {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 /// An address that could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {at}: {source}")]
 pub struct BindError {
-    address: SocketAddr,
-    source: io::Error,
+    at: At,
+    source: BindFault,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BindFault {
+    #[error(transparent)]
+    Tcp(#[from] io::Error),
+    #[error(transparent)]
+    Unix(#[from] UnixError),
 }
 
 impl Bound {
-    /// Binds each address once for every worker.
+    /// Binds each listener once for every worker.
     ///
     /// # Errors
     /// The first address that could not be had, and why.
-    pub fn bind(addresses: &[SocketAddr], workers: NonZeroUsize) -> Result<Self, BindError> {
-        let mut sockets: Vec<_> = (0..workers.get()).map(|_| Vec::new()).collect();
-        let mut bound = Vec::new();
-        for &address in addresses {
-            let fail = |source| BindError { address, source };
-            let shares = shares_of(address, sockets.len()).map_err(fail)?;
-            if let Some(share) = shares.first() {
-                bound.push(share.local_addr().map_err(fail)?);
-            }
-            for (share, worker) in shares.into_iter().zip(&mut sockets) {
-                worker.push(share);
+    pub fn bind(listeners: &[Arc<Listener>], workers: NonZeroUsize) -> Result<Self, BindError> {
+        let mut bound = Self {
+            sockets: (0..workers.get()).map(|_| Vec::new()).collect(),
+            files: Vec::new(),
+            addresses: Vec::new(),
+        };
+        for listener in listeners {
+            let fail = |source| BindError { at: listener.at.clone(), source };
+            let shares = bound.shares(listener).map_err(fail)?;
+            for (socket, worker) in shares.into_iter().zip(&mut bound.sockets) {
+                worker.push(Listening { listener: Arc::clone(listener), socket });
             }
         }
-        Ok(Self { sockets, addresses: bound })
+        Ok(bound)
+    }
+
+    fn shares(&mut self, listener: &Listener) -> Result<Vec<Share>, BindFault> {
+        let workers = self.sockets.len();
+        match &listener.at {
+            At::Tcp(address) => {
+                let shares = shares_of(*address, workers)?;
+                if let Some(share) = shares.first() {
+                    self.addresses.push(share.local_addr()?);
+                }
+                Ok(shares.into_iter().map(Share::Tcp).collect())
+            }
+            // There is no SO_REUSEPORT for these: all workers wait at the same queue.
+            At::Unix(plan) => {
+                let socket = UnixSocket::bind(plan, BACKLOG)?;
+                let shares: io::Result<_> =
+                    (0..workers).map(|_| socket.share().map(Share::Unix)).collect();
+                self.files.push(socket);
+                Ok(shares?)
+            }
+        }
     }
 
     /// The addresses, with the ports that were had.
@@ -48,8 +95,13 @@ impl Bound {
         &self.addresses
     }
 
-    pub(super) fn into_sockets(self) -> Vec<Vec<TcpListener>> {
-        self.sockets
+    /// The unix sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(UnixSocket::path)
+    }
+
+    pub(super) fn into_sockets(self) -> (Vec<Vec<Listening>>, Vec<UnixSocket>) {
+        (self.sockets, self.files)
     }
 }
 
@@ -86,9 +138,16 @@ const BACKLOG: i32 = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delete::Paths;
+    use crate::listener::Plan;
 
-    fn loopback() -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 0))
+    fn on(address: SocketAddr) -> Arc<Listener> {
+        let plan = Plan { at: At::Tcp(address), tls: None, paths: Paths::Own };
+        Listener::open(&plan).unwrap()
+    }
+
+    fn loopback() -> Arc<Listener> {
+        on(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
     #[test]
@@ -98,9 +157,12 @@ mod tests {
         let addresses = bound.addresses().to_vec();
         assert_eq!(addresses.len(), 2);
         assert_ne!(addresses[0], addresses[1]);
-        for worker in bound.into_sockets() {
-            let had: Vec<_> = worker.iter().map(|s| s.local_addr().unwrap()).collect();
-            assert_eq!(had, addresses);
+        for worker in bound.into_sockets().0 {
+            let had = worker.iter().map(|listening| match &listening.socket {
+                Share::Tcp(socket) => socket.local_addr().unwrap(),
+                Share::Unix(_) => panic!("no address"),
+            });
+            assert_eq!(had.collect::<Vec<_>>(), addresses);
         }
     }
 
@@ -109,7 +171,9 @@ mod tests {
         for (ours, theirs) in [(1, 1), (2, 2), (1, 2), (2, 1)] {
             let [ours, theirs] = [ours, theirs].map(|n| NonZeroUsize::new(n).unwrap());
             let theirs = Bound::bind(&[loopback()], theirs).unwrap();
-            let Err(error) = Bound::bind(theirs.addresses(), ours) else { panic!("shared") };
+            let Err(error) = Bound::bind(&[on(theirs.addresses()[0])], ours) else {
+                panic!("shared")
+            };
             assert!(error.to_string().contains("in use"), "{error}");
         }
     }

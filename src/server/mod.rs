@@ -8,6 +8,7 @@ mod connection;
 mod gate;
 mod head;
 mod listen;
+mod tls;
 mod unvetted;
 
 use std::io;
@@ -15,11 +16,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
-use crate::authenticate::Peer;
+use self::connection::Accepted;
+use self::listen::{Listening, Share};
+use crate::authenticate::PeerAddress;
 use crate::gateway::{Gateway, Phase};
 use crate::journey::Worker;
+use crate::listener::{Listener, UnixSocket};
 use crate::log::Log;
 
 pub use self::listen::{BindError, Bound};
@@ -28,6 +32,8 @@ pub use self::listen::{BindError, Bound};
 pub struct Server {
     gateway: Arc<Gateway>,
     workers: Vec<JoinHandle<()>>,
+    /// The files of listening sockets, which go with the last handle.
+    files: Vec<UnixSocket>,
 }
 
 impl Server {
@@ -36,8 +42,9 @@ impl Server {
     /// # Errors
     /// If the system gives no thread, runtime or socket.
     pub fn start(gateway: &Arc<Gateway>, bound: Bound, log: &Log) -> io::Result<Self> {
-        let mut server = Self { gateway: Arc::clone(gateway), workers: Vec::new() };
-        for (index, sockets) in bound.into_sockets().into_iter().enumerate() {
+        let (sockets, files) = bound.into_sockets();
+        let mut server = Self { gateway: Arc::clone(gateway), workers: Vec::new(), files };
+        for (index, sockets) in sockets.into_iter().enumerate() {
             let worker = Worker::new(Arc::clone(gateway), log.lines());
             if let Err(error) = server.add_worker(index, worker, sockets) {
                 // Those that were started already must not serve on with nobody to end them.
@@ -52,13 +59,13 @@ impl Server {
         &mut self,
         index: usize,
         worker: Arc<Worker>,
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Vec<Listening>,
     ) -> io::Result<()> {
         let gateway = Arc::clone(&self.gateway);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listeners: Vec<_> = {
             let _inside = runtime.enter();
-            sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?
+            sockets.into_iter().map(Open::of).collect::<io::Result<_>>()?
         };
         let run = move || {
             runtime.block_on(run(gateway, worker, listeners));
@@ -71,8 +78,10 @@ impl Server {
 
     /// Accepts no more, waits until nothing is in flight or `limit` is over, and ends the workers.
     /// `None`: everything was finished; else how many deletes were cut off.
-    pub async fn drain(self, limit: impl Future<Output = ()>) -> Option<usize> {
+    pub async fn drain(mut self, limit: impl Future<Output = ()>) -> Option<usize> {
         self.gateway.advance(Phase::Draining);
+        // Else the kernel would still let callers queue up here, for nobody.
+        self.files.clear();
         let finished = async {
             self.gateway.connections().none_left().await;
             self.gateway.in_flight().none_left().await;
@@ -90,8 +99,46 @@ impl Server {
     }
 }
 
+/// A listener as one worker serves it.
+struct Open {
+    listener: Arc<Listener>,
+    socket: Socket,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Open {
+    fn of(Listening { listener, socket }: Listening) -> io::Result<Self> {
+        let socket = match socket {
+            Share::Tcp(socket) => Socket::Tcp(TcpListener::from_std(socket)?),
+            Share::Unix(socket) => Socket::Unix(UnixListener::from_std(socket)?),
+        };
+        Ok(Self { listener, socket })
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, address) = socket.accept().await?;
+                // Only fails for a connection that is gone by now.
+                let _ = stream.set_nodelay(true);
+                Ok(Accepted::Tcp(stream, address))
+            }
+            Socket::Unix(socket) => {
+                let (stream, _) = socket.accept().await?;
+                let of = stream.peer_cred()?;
+                let address = PeerAddress::Unix { uid: of.uid(), pid: of.pid() };
+                Ok(Accepted::Unix(stream, address))
+            }
+        }
+    }
+}
+
 /// One worker, until the gateway is over.
-async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, listeners: Vec<TcpListener>) {
+async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, listeners: Vec<Open>) {
     let mut phase = gateway.phase();
     for listener in listeners {
         spawn(accept(Arc::clone(&gateway), Arc::clone(&worker), listener));
@@ -100,26 +147,25 @@ async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, listeners: Vec<TcpListe
     let _ = phase.wait_for(|phase| *phase == Phase::Over).await;
 }
 
-async fn accept(gateway: Arc<Gateway>, worker: Arc<Worker>, listener: TcpListener) {
+async fn accept(gateway: Arc<Gateway>, worker: Arc<Worker>, open: Open) {
     let mut phase = gateway.phase();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = open.accept() => accepted,
             _ = phase.wait_for(|phase| *phase >= Phase::Draining) => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                // Only fails for a connection that is gone by now.
-                let _ = stream.set_nodelay(true);
+            Ok(accepted) => {
                 let (worker, phase) = (Arc::clone(&worker), gateway.phase());
+                let listener = Arc::clone(&open.listener);
                 let counted = gateway.connections().enter();
                 spawn(async move {
-                    connection::serve(stream, Peer(peer), worker, phase).await;
+                    connection::serve(accepted, listener, worker, phase).await;
                     drop(counted);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted");
+                tracing::warn!(listener = %open.listener.at, %error, "no connection can be accepted");
                 // Out of file descriptors, say: trying at once would only burn the processor.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

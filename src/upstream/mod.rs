@@ -5,11 +5,13 @@
 
 mod answer;
 mod connection;
+mod fetch;
 mod pool;
 mod request;
 pub mod tls;
 
 pub use self::answer::Answer;
+pub(crate) use self::fetch::{Document, fetch};
 pub use self::request::TokenPlace;
 
 use std::error::Error;
@@ -167,7 +169,7 @@ impl Client {
         tries.given.fetch_add(1, Ordering::Relaxed);
         match connection.send(request).await {
             Ok(response) => {
-                let answer = whole(response).await;
+                let answer = whole(response, MAX_BODY_BYTES).await;
                 if answer.is_ok() {
                     self.pool.put(origin, connection);
                 }
@@ -219,7 +221,7 @@ pub(crate) async fn call(
         let request = request::plain(origin, method, target, connection.protocol())
             .ok_or_else(|| failed(UpstreamFault::Unreachable, "no target could be made"))?;
         match connection.send(request).await {
-            Ok(response) => whole(response).await,
+            Ok(response) => whole(response, MAX_BODY_BYTES).await,
             Err(Failure::Closed(error) | Failure::Refused(error) | Failure::Lost(error)) => {
                 Err(failed(blame(&error), &chain(&error)))
             }
@@ -231,12 +233,12 @@ pub(crate) async fn call(
 }
 
 /// Waits for the whole body: half an answer must never look like one.
-async fn whole(response: Response<Incoming>) -> Result<Answer, Failed> {
+async fn whole(response: Response<Incoming>, most: usize) -> Result<Answer, Failed> {
     let (head, body) = response.into_parts();
     if !says_its_length(&head) {
         return Err(failed(UpstreamFault::Incomplete, "where the answer ends is not known"));
     }
-    let mut body = Limited::new(body, MAX_BODY_BYTES);
+    let mut body = Limited::new(body, most);
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         match frame {

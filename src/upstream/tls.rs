@@ -33,6 +33,21 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsE
     if let Some(path) = ca_file {
         add_file(&mut roots, path)?;
     }
+    trusting(roots)
+}
+
+/// A configuration that trusts those in `ca_file` and nobody else: no public CA speaks for the API
+/// server of a cluster.
+///
+/// # Errors
+/// [`RootsError`] where `ca_file` is not one or more PEM certificates.
+pub fn private_client_config(ca_file: &Path) -> Result<Arc<ClientConfig>, RootsError> {
+    let mut roots = RootCertStore::empty();
+    add_file(&mut roots, ca_file)?;
+    trusting(roots)
+}
+
+fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, RootsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -57,6 +57,7 @@ fn a_secret_is_exposed_in_few_places() {
             "secret/mod.rs",
             "secret/source.rs",
             "token/mint.rs",
+            "upstream/fetch.rs",
             "upstream/request.rs",
         ]
     );

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use smh_gateway::config::Snapshot;
+use smh_gateway::listener::At;
 use tempfile::TempDir;
 
 use crate::support::load;
@@ -177,7 +178,7 @@ fn the_pods_are_probed_and_reached_where_the_gateway_listens() {
             let asked = json!({ "path": path, "port": "admin" });
             assert_eq!(gateway[probe]["httpGet"], asked, "{overlay}: {probe}");
         }
-        let listener = snapshot.listeners[0];
+        let At::Tcp(listener) = snapshot.listeners[0].at else { panic!("an address") };
         if overlay == "deploy/central" {
             assert_eq!(port("http"), Some(json!(listener.port())));
             assert!(listener.ip().is_unspecified());

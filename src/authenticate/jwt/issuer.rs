@@ -49,6 +49,12 @@ impl Issuer {
         self.keys.load().is_some()
     }
 
+    /// How many keys can be used.
+    #[must_use]
+    pub fn key_count(&self) -> usize {
+        self.keys.load().as_ref().map_or(0, |keys| keys.count())
+    }
+
     pub(super) fn keys(&self) -> Guard<Option<Arc<KeySet>>> {
         self.keys.load()
     }

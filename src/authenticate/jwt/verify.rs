@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use super::key_set::KeySet;
 use crate::authenticate::KeyDigest;
 use crate::refusal::JwtFault;
 
-/// How many verified tokens are remembered.
+/// How many verified tokens are remembered; fewer if they are large.
 pub const CACHED_TOKENS: usize = 10_000;
 
 /// Why a token proves nothing, or nothing yet.
@@ -42,6 +43,19 @@ struct Verified {
     /// What it was verified with. Weak, so that a token never keeps keys that were replaced; the
     /// address is not used again while it is held.
     keys: Weak<KeySet>,
+    token_bytes: usize,
+}
+
+/// What a token takes of [`CACHED_TOKENS`] places: one as usual, more if it is unusually large, since
+/// what it says is kept.
+#[derive(Debug, Clone)]
+struct Places;
+
+impl Weighter<KeyDigest, Arc<Verified>> for Places {
+    fn weight(&self, _: &KeyDigest, verified: &Arc<Verified>) -> u64 {
+        const USUAL_BYTES: usize = 2048;
+        u64::try_from(1 + verified.token_bytes / USUAL_BYTES).unwrap_or(u64::MAX)
+    }
 }
 
 impl Verified {
@@ -58,14 +72,30 @@ pub struct Issuers {
     issuers: Box<[Arc<Issuer>]>,
     /// By the SHA-256 of a token: it is of no use to who reads memory. Tokens that were refused
     /// are not here, so that nobody can push out good ones by sending bad ones.
-    verified: Cache<KeyDigest, Arc<Verified>>,
+    verified: Cache<KeyDigest, Arc<Verified>, Places>,
+}
+
+impl Default for Issuers {
+    fn default() -> Self {
+        Self::new([])
+    }
 }
 
 impl Issuers {
     /// These issuers, each with an `iss` of its own.
     #[must_use]
     pub fn new(issuers: impl IntoIterator<Item = Arc<Issuer>>) -> Self {
-        Self { issuers: issuers.into_iter().collect(), verified: Cache::new(CACHED_TOKENS) }
+        let places = u64::try_from(CACHED_TOKENS).unwrap_or(u64::MAX);
+        Self {
+            issuers: issuers.into_iter().collect(),
+            verified: Cache::with_weighter(CACHED_TOKENS, places, Places),
+        }
+    }
+
+    /// Whether there are none, so that no token can be good.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.issuers.is_empty()
     }
 
     /// Each of them.
@@ -116,7 +146,7 @@ impl Issuers {
         let claims = Claims::read(issuer, members)?;
         claims.at(now)?;
         let (claims, issuer) = (Arc::new(claims), Arc::clone(issuer));
-        Ok(Verified { claims, issuer, keys: Arc::downgrade(keys) })
+        Ok(Verified { claims, issuer, keys: Arc::downgrade(keys), token_bytes: token.len() })
     }
 
     fn by_iss(&self, name: &str) -> Option<&Arc<Issuer>> {

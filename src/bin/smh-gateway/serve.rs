@@ -36,6 +36,9 @@ async fn serve(snapshot: config::Snapshot) -> Outcome {
     for address in running.addresses() {
         tracing::info!(%address, "listening for deletes");
     }
+    for path in running.sockets() {
+        tracing::info!(socket = %path.display(), "listening for deletes");
+    }
     if let Some(address) = running.admin() {
         tracing::info!(%address, "listening for operators");
     }

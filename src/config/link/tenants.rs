@@ -120,7 +120,7 @@ callers:
         let root = yaml::read(&mut report, "gateway.yaml", GATEWAY.as_bytes()).unwrap();
         let gateway = gateway_file::decode(&root, &mut report).unwrap();
         let libraries = link::link_libraries(&gateway, Path::new(""), &mut report);
-        let names = Names { libraries: None, tenants: None, callers: None };
+        let names = Names { libraries: None, tenants: None, callers: None, issuers: None };
         let linked = link_tenants(&gateway, &libraries, &names, smh_paths, &mut report);
         assert_eq!(linked.len(), 4);
         let problems = report.problems().into_iter();

@@ -25,6 +25,7 @@ async fn the_status_says_what_runs_and_since_when() {
         "version": env!("CARGO_PKG_VERSION"), "phase": "serving", "ready": true, "pending": [],
         "uptime_seconds": 0, "in_flight": 0, "connections": 0,
         "tokens": [], "library_secrets": [], "halted_tenants": [],
+        "certificates": [], "jwt_issuers": [],
         "config": {
             "file": gateway.folder.path("gateway.yaml"),
             "policy_file": gateway.folder.path("policy.yaml"),

@@ -14,7 +14,7 @@ async fn check_says_what_a_valid_file_would_run() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     insta::assert_snapshot!(ran.out, @r#"
     gateway.yaml: valid
-    listeners         127.0.0.1:8080
+    listener          127.0.0.1:8080
     admin             127.0.0.1:9901
     workers           2
     library           smhxxx at https://smhxxx.api.tencentsmh.cn, recycle bin on
@@ -63,7 +63,7 @@ async fn check_for_programs_lists_every_mistake_with_its_place() {
         problem("gateway.yaml", 10, 48, "unknown tenant `photo`", "did you mean `photos`?"),
         problem("policy.yaml", 6, 34, "unknown caller `janitors`", "did you mean `janitor`?"),
     ];
-    let wanted = json!({ "valid": false, "problems": problems, "configuration": null });
+    let wanted = json!({ "valid": false, "problems": problems, "configuration": null, "tls": [] });
     assert_eq!(found, wanted);
 }
 
@@ -115,7 +115,7 @@ async fn both_files_show_all_their_mistakes_in_one_run() {
           |           ^
     gateway.yaml:10:8: this caller has no way to prove who it is
        10 |   app: { tenants: photos }
-          |        ^ give it one of `api_key` and `trust: loopback`
+          |        ^ give it one of `spiffe_id`, `jwt`, `api_key` and `trust: loopback`
     gateway.yaml:10:19: expected a list, found a text
        10 |   app: { tenants: photos }
           |                   ^^^^^^ an empty list is written `[]`

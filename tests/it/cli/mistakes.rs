@@ -119,7 +119,7 @@ async fn a_plain_listener_that_others_reach_is_an_error() {
     insta::assert_snapshot!(said, @r#"
     gateway.yaml:2:14: a plain-text listener on an address that is not loopback shows every credential to the network
         2 |   - address: 0.0.0.0:8080
-          |              ^^^^^^^^^^^^ say `plaintext: true` if something else protects it
+          |              ^^^^^^^^^^^^ give it `tls`, or say `plaintext: true` if something else protects it
     "#);
 }
 
@@ -131,7 +131,7 @@ async fn loopback_is_not_trusted_where_others_reach_a_listener() {
     insta::assert_snapshot!(mistakes(yaml, None).await, @r#"
     gateway.yaml:11:17: `trust: loopback` is for a sidecar, but there is a listener on [::]:8080
        11 |   app: { trust: loopback, tenants: [photos] }
-          |                 ^^^^^^^^ give the caller an `api_key`, or listen on 127.0.0.1
+          |                 ^^^^^^^^ let the caller prove itself, or listen on 127.0.0.1 or a unix socket
     "#);
 }
 
@@ -217,10 +217,7 @@ async fn a_glob_says_what_is_wrong_with_it() {
 
 #[tokio::test]
 async fn what_this_version_lacks_is_not_yet_supported() {
-    let yaml = GATEWAY
-        .replace("127.0.0.1:8080", "127.0.0.1:8080\n    tls: { certificate: a, private_key: b }")
-        .replace("{ api_key: { file: app.key },", "{ jwt: { issuer: i, subject: s },")
-        .replace("workers: 2", "audit: { file: audit.jsonl }");
+    let yaml = GATEWAY.replace("workers: 2", "audit: { file: audit.jsonl }");
     let policy = POLICY
         .replace("  - name: legal hold\n", "  - name: legal hold\n    mode: shadow\n")
         .replace(
@@ -232,14 +229,8 @@ async fn what_this_version_lacks_is_not_yet_supported() {
             "dry_run: true\nfreeze: [{ everything: true }]\npermanent_deletes",
         );
     insta::assert_snapshot!(mistakes(yaml, Some(&policy)).await, @r#"
-    gateway.yaml:3:5: `tls` is not yet supported
-        3 |     tls: { certificate: a, private_key: [redacted] }
-          |     ^^^
-    gateway.yaml:11:10: `jwt` is not yet supported
-       11 |   app: { jwt: { issuer: i, subject: s }, tenants: [photos] }
-          |          ^^^
-    gateway.yaml:13:1: `audit` is not yet supported
-       13 | audit: { file: audit.jsonl }
+    gateway.yaml:12:1: `audit` is not yet supported
+       12 | audit: { file: audit.jsonl }
           | ^^^^^
     policy.yaml:1:1: `dry_run` is not yet supported
         1 | dry_run: true

@@ -31,7 +31,8 @@ async fn a_delete_is_served_and_leaves_one_line() {
     assert!(take("peer").as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(take("duration_us").as_u64().unwrap() > 0);
     let rest = json!({
-        "event": "delete", "request_id": "mine", "caller": "app", "tenant": "t1",
+        "event": "delete", "request_id": "mine", "caller": "app", "proof": "api_key",
+        "tenant": "t1",
         "library": "smhxxx", "path": "2025/a b.jpg", "permanent": false, "user_id": "u1",
         "status": 200, "outcome": "relayed", "smh_status": 200, "smh_request_id": peer_of_smh,
     });
@@ -87,16 +88,16 @@ async fn every_delete_leaves_one_line_with_the_fields_that_are_documented() {
     let mut gists = gists.join("\n");
     gists.push('\n');
     insta::assert_snapshot!(gists, @r#"
-    502 UpstreamProtocolError unknown [caller cause library path permanent tenant]
-    404 - relayed [caller library path permanent smh_code smh_request_id smh_status tenant]
-    403 PermanentDeleteBlocked not_sent [caller path permanent tenant]
-    403 DeniedByRule not_sent [caller path permanent rule tenant]
+    502 UpstreamProtocolError unknown [caller cause library path permanent proof tenant]
+    404 - relayed [caller library path permanent proof smh_code smh_request_id smh_status tenant]
+    403 PermanentDeleteBlocked not_sent [caller path permanent proof tenant]
+    403 DeniedByRule not_sent [caller path permanent proof rule tenant]
     400 InvalidPath not_sent []
-    403 TenantNotGranted not_sent [caller path permanent tenant]
-    404 - relayed [caller library path permanent smh_code smh_request_id smh_status tenant]
-    429 RateLimited not_sent [caller library limit path permanent tenant]
+    403 TenantNotGranted not_sent [caller path permanent proof tenant]
+    404 - relayed [caller library path permanent proof smh_code smh_request_id smh_status tenant]
+    429 RateLimited not_sent [caller library limit path permanent proof tenant]
     401 Unauthenticated not_sent [path permanent reason tenant]
-    202 DeniedByRule not_sent [caller dry_run path permanent rule tenant]
+    202 DeniedByRule not_sent [caller dry_run path permanent proof rule tenant]
     400 InvalidRequest not_sent []
     "#);
 }

@@ -122,7 +122,7 @@ async fn a_secret_that_breaks_while_it_runs_is_complained_about_once() {
     folder.write("other.key", "");
     gateway.says("what=\"API key of caller\" of=\"other\"").await;
     folder.write("token", crate::support::TOKEN);
-    gateway.says("it can be read again secret=\"token of library smhxxx\"").await;
+    gateway.says("it is well again what=\"token of library smhxxx\"").await;
     // All the while the token that was good is used.
     assert_eq!(
         send(gateway.data[0], request("/v1/files/t1/a", &[]).as_bytes()).await.status(),

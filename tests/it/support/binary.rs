@@ -93,9 +93,9 @@ impl Binary {
         let mut binary = Self::spawn(command);
         let said = binary.says("serving version=").await;
         let listens = |what: &str| {
-            let lines = said.lines().filter(|line| line.contains(what)).map(str::to_owned);
-            let address = |line: String| line.rsplit_once("address=").unwrap().1.parse().unwrap();
-            lines.map(address).collect::<Vec<SocketAddr>>()
+            let lines = said.lines().filter(|line| line.contains(what));
+            let addresses = lines.filter_map(|line| line.rsplit_once("address="));
+            addresses.map(|(_, address)| address.parse().unwrap()).collect::<Vec<SocketAddr>>()
         };
         binary.data = listens("listening for deletes");
         binary.admin = listens("listening for operators").first().copied();

@@ -1,0 +1,292 @@
+//! The keys of JWT issuers: fetched in the background, and kept through outages.
+//!
+//! One task an issuer asks for its JWKS (RFC 7517) at an interval, sooner after a failure, and at once
+//! when a JWT names a key that is not known; but never more often than [`LEAST_INTERVAL`], since who
+//! sends such a JWT can be anybody. What fails leaves the keys that there are.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::authenticate::jwt::{Issuer, KeySet, MAX_KEY_SET_BYTES};
+use crate::metrics::Metrics;
+use crate::origin::Origin;
+use crate::secret::Source;
+use crate::upstream::{Document, fetch};
+
+/// An issuer, and where its keys are.
+#[derive(Debug, Clone)]
+pub struct IssuerPlan {
+    /// Who signs.
+    pub issuer: Arc<Issuer>,
+    /// Where its keys are.
+    pub jwks: JwksSource,
+}
+
+/// Where an issuer's JWKS is.
+#[derive(Debug, Clone)]
+pub enum JwksSource {
+    /// In a file, which is followed.
+    File(PathBuf),
+    /// At a URL.
+    Url(JwksUrl),
+}
+
+/// A URL, taken apart, and what it takes to ask there.
+#[derive(Debug, Clone)]
+pub struct JwksUrl {
+    /// Scheme, host and port.
+    pub origin: Origin,
+    /// Path and query.
+    pub target: String,
+    /// Whom to believe that it is that host.
+    pub tls: Arc<ClientConfig>,
+    /// What to show; read again for every fetch, since those of Kubernetes change by the hour.
+    pub bearer_token: Option<Source>,
+}
+
+/// What is known of an issuer's keys, for people.
+#[derive(Debug, Clone)]
+pub struct IssuerStatus {
+    /// The name in gateway.yaml.
+    pub name: String,
+    /// Keys that can be used.
+    pub keys: usize,
+    /// Since they were fetched last.
+    pub age: Option<Duration>,
+    /// Why the last look failed, if it did.
+    pub last_error: Option<String>,
+}
+
+/// All issuers that are followed.
+#[derive(Default)]
+pub struct IssuerKeys(Vec<Arc<Followed>>);
+
+struct Followed {
+    plan: IssuerPlan,
+    wanted: Notify,
+    looks: watch::Sender<Looks>,
+    last_error: Mutex<Option<String>>,
+}
+
+/// How often it was looked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Looks {
+    ended: u64,
+    begun_at: Option<Instant>,
+    good_at: Option<Instant>,
+}
+
+impl IssuerKeys {
+    /// Nothing is fetched before [`IssuerKeys::follow`].
+    #[must_use]
+    pub fn new(plans: impl IntoIterator<Item = IssuerPlan>) -> Self {
+        let followed = |plan| {
+            Arc::new(Followed {
+                plan,
+                wanted: Notify::new(),
+                looks: watch::Sender::default(),
+                last_error: Mutex::default(),
+            })
+        };
+        Self(plans.into_iter().map(followed).collect())
+    }
+
+    /// Keeps the keys fresh until it is dropped.
+    pub async fn follow(&self, metrics: Arc<Metrics>) {
+        let mut tasks = JoinSet::new();
+        for one in &self.0 {
+            tasks.spawn(Arc::clone(one).follow(Arc::clone(&metrics)));
+        }
+        // None of them ends.
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Waits for one look that began after the key was missed, but not past the deadline, and not at
+    /// all if there was one just now.
+    pub async fn look_again(&self, issuer: &Arc<Issuer>, deadline: Instant) {
+        let Some(one) = self.0.iter().find(|one| Arc::ptr_eq(&one.plan.issuer, issuer)) else {
+            return;
+        };
+        let mut looks = one.looks.subscribe();
+        let before = *looks.borrow();
+        if before.begun_at.is_some_and(|begun| begun.elapsed() < one.least_interval()) {
+            return;
+        }
+        one.wanted.notify_one();
+        let another = looks.wait_for(|looks| looks.ended > before.ended);
+        // Whether it came or not is seen by who looks for the key again.
+        let _ = timeout_at(deadline.min(Instant::now() + PATIENCE), another).await;
+    }
+
+    /// The issuers that were not looked for yet. One that cannot be reached is not waited for: other
+    /// callers do not need it.
+    pub fn pending(&self) -> impl Iterator<Item = &str> {
+        let unseen = |one: &&Arc<Followed>| one.looks.borrow().ended == 0;
+        self.0.iter().filter(unseen).map(|one| &*one.plan.issuer.name)
+    }
+
+    /// How it is about each.
+    #[must_use]
+    pub fn status(&self) -> Vec<IssuerStatus> {
+        let status = |one: &Arc<Followed>| IssuerStatus {
+            name: one.plan.issuer.name.to_string(),
+            keys: one.plan.issuer.key_count(),
+            age: one.looks.borrow().good_at.map(|at| at.elapsed()),
+            last_error: one.last_error.lock().clone(),
+        };
+        self.0.iter().map(status).collect()
+    }
+}
+
+impl Followed {
+    async fn follow(self: Arc<Self>, metrics: Arc<Metrics>) {
+        let mut failures: u32 = 0;
+        loop {
+            let begun = Instant::now();
+            self.looks.send_modify(|looks| looks.begun_at = Some(begun));
+            let looked = self.look().await;
+            failures = if looked.is_ok() { 0 } else { failures.saturating_add(1) };
+            metrics.identity.jwks_fetched(&self.plan.issuer.name, looked.is_ok());
+            self.tell(looked);
+            let next = begun + self.interval(failures);
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = self.wanted.notified() => {
+                    tokio::time::sleep_until(next.min(begun + self.least_interval())).await;
+                }
+            }
+        }
+    }
+
+    /// One look. Says whether there are other keys than before.
+    async fn look(&self) -> Result<bool, String> {
+        let issuer = &self.plan.issuer;
+        let bytes = match &self.plan.jwks {
+            JwksSource::File(path) => {
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read(&path)).await;
+                read.map_err(|error| error.to_string())??
+            }
+            JwksSource::Url(url) => url.fetch().await?,
+        };
+        let keys = KeySet::parse(&bytes, &issuer.algorithms).map_err(|e| e.to_string())?;
+        Ok(issuer.take(keys))
+    }
+
+    /// Keeps and logs how a look ended; the same failure is logged once.
+    fn tell(&self, looked: Result<bool, String>) {
+        let issuer = &*self.plan.issuer.name;
+        let mut last_error = self.last_error.lock();
+        let good = looked.is_ok();
+        match looked {
+            Ok(changed) => {
+                if changed || last_error.is_some() {
+                    let keys = self.plan.issuer.key_count();
+                    tracing::info!(issuer, keys, changed, "the keys of a JWT issuer are at hand");
+                }
+                *last_error = None;
+            }
+            Err(error) if last_error.as_ref() != Some(&error) => {
+                let kept = self.plan.issuer.key_count();
+                tracing::error!(issuer, error, kept, "the keys of a JWT issuer cannot be had");
+                *last_error = Some(error);
+            }
+            Err(_) => {}
+        }
+        self.looks.send_modify(|looks| {
+            looks.ended += 1;
+            if good {
+                looks.good_at = looks.begun_at;
+            }
+        });
+    }
+
+    /// From the beginning of one look to the next.
+    fn interval(&self, failures: u32) -> Duration {
+        match (&self.plan.jwks, failures) {
+            (JwksSource::File(_), _) => FILE_INTERVAL,
+            (JwksSource::Url(_), 0) => INTERVAL,
+            (JwksSource::Url(_), failures) => {
+                let longer = FIRST_RETRY.saturating_mul(1 << failures.min(6).saturating_sub(1));
+                longer.min(LAST_RETRY)
+            }
+        }
+    }
+
+    fn least_interval(&self) -> Duration {
+        match &self.plan.jwks {
+            JwksSource::File(_) => FILE_INTERVAL,
+            JwksSource::Url(_) => LEAST_INTERVAL,
+        }
+    }
+}
+
+impl JwksUrl {
+    async fn fetch(&self) -> Result<Vec<u8>, String> {
+        let bearer = match self.bearer_token.clone() {
+            None => None,
+            Some(source) => {
+                let read = tokio::task::spawn_blocking(move || source.read()).await;
+                let read = read.map_err(|error| error.to_string())?;
+                Some(read.map_err(|error| format!("its bearer token: {error}"))?)
+            }
+        };
+        let document = Document {
+            origin: &self.origin,
+            target: &self.target,
+            tls: &self.tls,
+            bearer: bearer.as_ref(),
+            timeout: TIMEOUT,
+            most: MAX_KEY_SET_BYTES,
+        };
+        let answer = fetch(document).await.map_err(|failed| failed.cause)?;
+        match answer.head.status {
+            StatusCode::OK => Ok(answer.body.to_vec()),
+            status => Err(format!("{} answered {}", self.origin, status.as_u16())),
+        }
+    }
+}
+
+/// One byte more than is taken tells a file that is too large.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let read = || {
+        // Opening a FIFO would wait for somebody to write to it.
+        if !fs::metadata(path)?.is_file() {
+            return Err(std::io::Error::other("it is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        let most = u64::try_from(MAX_KEY_SET_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Issuers publish a key some time before they sign with it.
+const INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// As for other files.
+const FILE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// After a failure: soon, then ever later.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// An issuer is not asked more often than this, whatever callers send.
+const LEAST_INTERVAL: Duration = Duration::from_secs(10);
+
+/// For one fetch.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a request waits for a key that its issuer may have by now.
+const PATIENCE: Duration = Duration::from_secs(3);

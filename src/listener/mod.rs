@@ -1,0 +1,100 @@
+//! Where callers come in: what a listener is configured to be, and what is known of a connection
+//! that came in through it.
+
+mod tls;
+mod unix;
+
+pub use self::tls::{ServerTls, TlsError, TlsFiles};
+pub use self::unix::{Group, UnixError, UnixPlan, UnixSocket};
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::authenticate::Peer;
+use crate::delete::Paths;
+
+/// A listener as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Where it listens.
+    pub at: At,
+    /// With which certificate; `None`: in plain text.
+    pub tls: Option<TlsFiles>,
+    /// Which paths it serves.
+    pub paths: Paths,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// On an address and port.
+    Tcp(SocketAddr),
+    /// On a socket of the file system.
+    Unix(UnixPlan),
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(plan) => write!(f, "unix:{}", plan.path.display()),
+        }
+    }
+}
+
+/// A listener with what it has read of its files.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where it listens, as the configuration says it: its name in logs and metrics.
+    pub at: At,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<ServerTls>,
+    /// Which paths it serves.
+    pub paths: Paths,
+}
+
+impl Listener {
+    /// Reads the files that the plan names.
+    ///
+    /// # Errors
+    /// [`TlsError`]: without a certificate there is nothing to listen with.
+    pub fn open(plan: &Plan) -> Result<Arc<Self>, TlsError> {
+        let tls = plan.tls.clone().map(ServerTls::read).transpose()?;
+        Ok(Arc::new(Self { at: plan.at.clone(), tls, paths: plan.paths }))
+    }
+}
+
+/// A connection of a caller: where it came in, and from whom.
+#[derive(Debug)]
+pub struct Inbound {
+    /// The listener that accepted it.
+    pub listener: Arc<Listener>,
+    /// Its other end.
+    pub peer: Peer,
+    /// Whether what was presented on it last named a caller.
+    proven: AtomicBool,
+}
+
+impl Inbound {
+    /// A connection on which nobody has proved anything yet.
+    #[must_use]
+    pub fn new(listener: Arc<Listener>, peer: Peer) -> Arc<Self> {
+        Arc::new(Self { listener, peer, proven: AtomicBool::new(false) })
+    }
+
+    /// Whether a caller proved itself on this connection, and nobody failed to since: a neighbour
+    /// who guesses keys from the same address does not stop it.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    /// Keeps how the last attempt went.
+    pub fn set_proven(&self, proven: bool) {
+        if self.is_proven() != proven {
+            self.proven.store(proven, Ordering::Relaxed);
+        }
+    }
+}

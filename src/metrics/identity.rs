@@ -1,0 +1,97 @@
+//! What is counted of callers proving who they are.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::metrics::{counter, family, gauge};
+
+/// Handshakes, certificates, issuers' keys, and those who guess.
+pub struct IdentityMetrics {
+    /// Connections that came to no TLS session.
+    pub handshakes_failed: Counter,
+    certificate_days: Family<Listener, Gauge<f64, AtomicU64>>,
+    tls_reloads: Family<Reload, Counter>,
+    jwks_fetches: Family<Fetch, Counter>,
+    guessing: Gauge<i64, AtomicI64>,
+}
+
+/// As configured, so there are only so many.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Listener {
+    listener: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reload {
+    listener: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Fetch {
+    issuer: String,
+    result: &'static str,
+}
+
+impl IdentityMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let certificate_days = Family::default();
+        registry.register(
+            "tls_certificate_expires_in_days",
+            "Until the certificate of a listener expires, in days; negative once it has",
+            Family::clone(&certificate_days),
+        );
+        Self {
+            handshakes_failed: counter(
+                registry,
+                "tls_handshakes_failed",
+                "Connections of callers that came to no TLS session",
+            ),
+            certificate_days,
+            tls_reloads: family(
+                registry,
+                "tls_reloads",
+                "Certificates, keys and client CAs that changed, by whether they could be used",
+            ),
+            jwks_fetches: family(
+                registry,
+                "jwks_fetches",
+                "Looks at the keys of JWT issuers, by how they ended",
+            ),
+            guessing: gauge(
+                registry,
+                "authentication_failure_sources",
+                "Addresses from which wrong credentials came lately",
+            ),
+        }
+    }
+
+    /// Says how long a listener's certificate is good for.
+    pub fn certificate_expires(&self, listener: &str, days: f64) {
+        let listener = Listener { listener: listener.to_owned() };
+        self.certificate_days.get_or_create(&listener).set(days);
+    }
+
+    /// Counts changed TLS files.
+    pub fn tls_reloaded(&self, listener: &str, taken: bool) {
+        let result = if taken { "accepted" } else { "rejected" };
+        let labels = Reload { listener: listener.to_owned(), result };
+        self.tls_reloads.get_or_create(&labels).inc();
+    }
+
+    /// Counts a look at an issuer's keys.
+    pub fn jwks_fetched(&self, issuer: &str, taken: bool) {
+        let result = if taken { "ok" } else { "failed" };
+        self.jwks_fetches.get_or_create(&Fetch { issuer: issuer.to_owned(), result }).inc();
+    }
+
+    /// Says how many guess.
+    pub fn guessing(&self, sources: usize) {
+        self.guessing.set(i64::try_from(sources).unwrap_or(i64::MAX));
+    }
+}
