@@ -1,4 +1,5 @@
-//! What it takes to know who sends a JWT: from the bytes of the token, its SHA-256 included.
+//! What it takes to know who calls: of a JWT from the bytes of the token, its SHA-256 included, and of each
+//! way from the fields of a request, among 10,000 callers.
 #![expect(clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 #![expect(clippy::indexing_slicing, reason = "a benchmark may fail loudly")]
 
@@ -15,9 +16,19 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderValue};
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
 use serde_json::{Value, json};
-use smh_gateway::authenticate::KeyDigest;
 use smh_gateway::authenticate::jwt::{Algorithm, Issuer, Issuers, KeySet};
+use smh_gateway::authenticate::spiffe::SpiffePattern;
+use smh_gateway::authenticate::{
+    Authenticator, ClientCas, ClientTrust, Credential, JwtRule, KeyDigest, Keyring, Peer,
+    PeerAddress, Presented, Vouching,
+};
+use smh_gateway::directory::Caller;
+use smh_gateway::glob::NameGlob;
+use smh_gateway::ids::CallerName;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -75,6 +86,67 @@ fn verify(issuers: &Issuers, token: &[u8]) {
     black_box(claims.unwrap());
 }
 
+/// As many callers, each with a key and a SPIFFE id, and one with a JWT.
+fn authenticator(issuers: Issuers) -> Authenticator {
+    let credentials = (0..10_000).flat_map(|number| {
+        let name = format!("caller-{number}");
+        let caller = Arc::new(Caller::new(CallerName::try_from(&*name).unwrap(), Vec::new()));
+        let key = Credential::Digest(KeyDigest::of(format!("the-key-of-{name}").as_bytes()));
+        let id = format!("spiffe://cluster.local/ns/media/sa/{name}");
+        let id = Credential::SpiffeId(SpiffePattern::try_from(&*id).unwrap());
+        let subject = format!("f3b1c7de-8c11-4a0e-9d43-2f6f1c1d{number}");
+        let subject = if number == 77 { "f3b1c7de-8c11-4a0e-9d43-2f6f1c1d1e55" } else { &subject };
+        let jwt = Credential::Jwt(JwtRule {
+            issuer: "corporate".into(),
+            subject: subject.into(),
+            glob: NameGlob::try_from(subject).unwrap(),
+            claims: Vec::new(),
+        });
+        [key, id, jwt].map(|way| (Arc::clone(&caller), way))
+    });
+    Keyring::read(credentials, Arc::new(issuers), &mut |_, _| {}).authenticator()
+}
+
+/// A connection on which a certificate of this SPIFFE id was presented.
+fn presented(id: &str) -> Peer {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.subject_alt_names = vec![rcgen::SanType::URI(id.try_into().unwrap())];
+    let leaf = params.self_signed(&key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(leaf.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let cas = Arc::new(ClientCas::new(verifier.build().unwrap()));
+    let vouching = Vouching { trust: ClientTrust::new(Arc::clone(&cas)), cas };
+    let address = PeerAddress::Tcp(([10, 0, 0, 7], 40_000).into());
+    Peer { address, certificate: Some(Presented::new(&[leaf.der().clone()], vouching)) }
+}
+
+fn request(criterion: &mut Criterion) {
+    let (jwk, token) = signed(Algorithm::Rs256);
+    let callers = authenticator(issuers(Algorithm::Rs256, &jwk));
+    let plain = || Peer::from(PeerAddress::Tcp(([10, 0, 0, 7], 40_000).into()));
+    let with = |name: &'static str, value: &str| {
+        let mut fields = HeaderMap::new();
+        fields.insert(name, HeaderValue::from_str(value).unwrap());
+        fields
+    };
+    let certified = presented("spiffe://cluster.local/ns/media/sa/caller-77");
+    for (way, fields, peer) in [
+        ("an API key", with("x-api-key", "the-key-of-caller-77"), plain()),
+        ("a JWT, cached", with("authorization", &format!("Bearer {token}")), plain()),
+        ("a certificate", HeaderMap::new(), certified),
+    ] {
+        criterion.bench_function(&format!("request with {way}, 10,000 callers"), |bencher| {
+            bencher.iter(|| {
+                let found = callers.authenticate(black_box(&fields), &peer, now());
+                black_box(found.unwrap().caller);
+            });
+        });
+    }
+}
+
 fn jwt(criterion: &mut Criterion) {
     for algorithm in [Algorithm::Rs256, Algorithm::Es256] {
         let (jwk, token) = signed(algorithm);
@@ -98,5 +170,5 @@ fn jwt(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, jwt);
+criterion_group!(benches, jwt, request);
 criterion_main!(benches);

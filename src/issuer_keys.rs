@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 use parking_lot::Mutex;
-use rustls::ClientConfig;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +20,7 @@ use crate::authenticate::jwt::{Issuer, KeySet, MAX_KEY_SET_BYTES};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::secret::Source;
-use crate::upstream::{Document, fetch};
+use crate::upstream::{Document, fetch, tls};
 
 /// An issuer, and where its keys are.
 #[derive(Debug, Clone)]
@@ -48,8 +47,9 @@ pub struct JwksUrl {
     pub origin: Origin,
     /// Path and query.
     pub target: String,
-    /// Whom to believe that it is that host.
-    pub tls: Arc<ClientConfig>,
+    /// Whom alone to believe that it is that host; `None`: the public roots. Read again for every
+    /// fetch: it may be mounted later, and replaced.
+    pub ca_file: Option<PathBuf>,
     /// What to show; read again for every fetch, since those of Kubernetes change by the hour.
     pub bearer_token: Option<Source>,
 }
@@ -233,18 +233,23 @@ impl Followed {
 
 impl JwksUrl {
     async fn fetch(&self) -> Result<Vec<u8>, String> {
-        let bearer = match self.bearer_token.clone() {
-            None => None,
-            Some(source) => {
-                let read = tokio::task::spawn_blocking(move || source.read()).await;
-                let read = read.map_err(|error| error.to_string())?;
-                Some(read.map_err(|error| format!("its bearer token: {error}"))?)
-            }
+        let (ca_file, bearer_token) = (self.ca_file.clone(), self.bearer_token.clone());
+        let read = move || {
+            let tls = match ca_file {
+                Some(path) => tls::private_client_config(&path),
+                None => tls::client_config(None),
+            };
+            let tls = tls.map_err(|error| error.to_string())?;
+            let bearer = bearer_token.map(|source| source.read()).transpose();
+            let bearer = bearer.map_err(|error| format!("its bearer token: {error}"))?;
+            Ok::<_, String>((tls, bearer))
         };
+        let read = tokio::task::spawn_blocking(read).await;
+        let (tls, bearer) = read.map_err(|error| error.to_string())??;
         let document = Document {
             origin: &self.origin,
             target: &self.target,
-            tls: &self.tls,
+            tls: &tls,
             bearer: bearer.as_ref(),
             timeout: TIMEOUT,
             most: MAX_KEY_SET_BYTES,

@@ -35,7 +35,7 @@ pub(super) struct Issuer {
 
 pub(super) enum Jwks {
     File(PathBuf),
-    Url { url: Spanned<String>, ca_file: Option<Spanned<PathBuf>>, bearer_token: Option<Source> },
+    Url { url: Spanned<String>, ca_file: Option<PathBuf>, bearer_token: Option<Source> },
 }
 
 pub(super) fn caller(node: &Node, report: &mut Report) -> Option<Caller> {
@@ -157,6 +157,7 @@ fn jwks(node: &Node, report: &mut Report) -> Option<Jwks> {
             let ca_is_whole = ca_file.is_some() == fields.get("ca_file").is_some();
             let token_is_whole = bearer_token.is_some() == fields.get("bearer_token").is_some();
             let url = url.filter(|_| ca_is_whole && token_is_whole);
+            let ca_file = ca_file.map(|path| path.value);
             url.map(|url| Jwks::Url { url, ca_file, bearer_token })
         }
     };

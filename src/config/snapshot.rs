@@ -209,6 +209,7 @@ fn issuer(plan: &IssuerPlan) -> (String, Value) {
         JwksSource::Url(url) => json!({
             // Its path and query may hold what only its owner should know.
             "url": url.origin.to_string(),
+            "ca_file": url.ca_file.as_ref().map(|path| path.display().to_string()),
             "bearer_token": url.bearer_token.as_ref().map(reference),
         }),
     };

@@ -43,6 +43,20 @@ enum Fault {
     NotText,
 }
 
+impl SourceError {
+    /// Whether there is something, and it will not do; it may be missing where it is looked for,
+    /// and be there where it is used.
+    #[must_use]
+    pub fn is_unfit(&self) -> bool {
+        match self.fault {
+            Fault::Empty | Fault::TooShort | Fault::TooLarge | Fault::NotText | Fault::NotFile => {
+                true
+            }
+            Fault::NotSet | Fault::Unreadable(_) => false,
+        }
+    }
+}
+
 impl Source {
     /// Reads the secret as it is now. Blocks on the file, so not for a thread that serves.
     ///

@@ -180,11 +180,11 @@ fn the_pods_are_probed_and_reached_where_the_gateway_listens() {
         }
         let At::Tcp(listener) = snapshot.listeners[0].at else { panic!("an address") };
         if overlay == "deploy/central" {
-            assert_eq!(port("http"), Some(json!(listener.port())));
+            assert_eq!(port("https"), Some(json!(listener.port())));
             assert!(listener.ip().is_unspecified());
             let service = of_kind(&objects, "Service");
             assert_eq!(service["spec"]["ports"].as_array().unwrap().len(), 1);
-            assert_eq!(service["spec"]["ports"][0]["targetPort"], "http");
+            assert_eq!(service["spec"]["ports"][0]["targetPort"], "https");
             let labels = &of_kind(&objects, "Deployment")["spec"]["template"]["metadata"]["labels"];
             assert_eq!(&service["spec"]["selector"], labels);
         } else {
@@ -200,8 +200,16 @@ fn the_pods_are_probed_and_reached_where_the_gateway_listens() {
             PathBuf::from(mount["mountPath"].as_str().unwrap())
         };
         assert_eq!(Path::new(config), mounted("config").join("gateway.yaml"));
+        let folders: Vec<_> =
+            mounts.iter().map(|mount| mounted(mount["name"].as_str().unwrap())).collect();
         for file in secret_files(&snapshot) {
-            assert_eq!(file.parent(), Some(&*mounted("secrets")), "{overlay}");
+            assert!(folders.iter().any(|folder| file.parent() == Some(folder)), "{file:?}");
+        }
+        let tls = snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        for files in tls {
+            for file in [&files.certificate, &files.private_key] {
+                assert_eq!(file.parent(), Some(&*mounted("tls")), "{overlay}");
+            }
         }
     }
 }
@@ -241,6 +249,28 @@ fn yaml_blocks(text: &str) -> Vec<(usize, String)> {
     blocks
 }
 
+/// What a piece of a gateway.yaml in a document leaves out.
+const SECTIONS: [(&str, &str); 5] = [
+    ("listeners:", "  - address: 127.0.0.1:8080\n"),
+    ("libraries:", "  smhxxx: { token: { file: token } }\n"),
+    (
+        "tenants:",
+        "  photos: { library: smhxxx, space: a }\n  invoices: { library: smhxxx, space: b }\n  \
+         archive: { library: smhxxx, space: c }\n",
+    ),
+    ("callers:", "  app: { api_key: { file: key }, tenants: [photos] }\n"),
+    ("jwt_issuers:", "  {}\n"),
+];
+
+fn has_section(block: &str, name: &str) -> bool {
+    block.lines().any(|line| line.starts_with(name))
+}
+
+fn completed(block: &str) -> String {
+    let missing = SECTIONS.iter().filter(|(name, _)| !has_section(block, name));
+    missing.fold(block.to_owned(), |whole, (name, rest)| format!("{whole}{name}\n{rest}"))
+}
+
 #[test]
 fn every_configuration_in_the_documents_loads() {
     let mut documents = files(&root().join("docs"), "md");
@@ -249,7 +279,7 @@ fn every_configuration_in_the_documents_loads() {
     for document in documents {
         let text = fs::read_to_string(&document).unwrap();
         let blocks = yaml_blocks(&text);
-        let is_gateway = |block: &str| block.lines().any(|line| line.starts_with("listeners:"));
+        let is_gateway = |block: &str| SECTIONS.iter().any(|(name, _)| has_section(block, name));
         let is_policy = |block: &str| {
             let fields = ["permanent_deletes:", "rules:", "rate_limits:"];
             block.lines().any(|line| fields.iter().any(|field| line.starts_with(field)))
@@ -262,12 +292,12 @@ fn every_configuration_in_the_documents_loads() {
             let path = folder.path().join("gateway.yaml");
             if is_gateway(block) {
                 fs::write(folder.path().join("policy.yaml"), "").unwrap();
-                fs::write(&path, block).unwrap();
+                fs::write(&path, completed(block)).unwrap();
                 gateways += 1;
             } else if is_policy(block) {
                 let central = root().join("config/central/gateway.yaml");
                 let gateway = match of_document {
-                    Some((_, gateway)) => gateway.clone(),
+                    Some((_, gateway)) => completed(gateway),
                     None => fs::read_to_string(central).unwrap(),
                 };
                 let gateway = gateway.lines().filter(|line| !line.starts_with("policy:"));
@@ -288,5 +318,5 @@ fn every_configuration_in_the_documents_loads() {
             assert!(shown >= 1, "README.md shows a configuration");
         }
     }
-    assert!(gateways >= 2 && policies >= 2, "{gateways} and {policies}");
+    assert!(gateways >= 7 && policies >= 2, "{gateways} and {policies}");
 }

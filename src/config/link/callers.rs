@@ -15,7 +15,6 @@ use crate::directory::Caller;
 use crate::ids::{CallerName, TenantName};
 use crate::issuer_keys::{IssuerPlan, JwksSource, JwksUrl};
 use crate::origin::Origin;
-use crate::upstream::tls;
 
 pub(super) fn link(
     gateway: &GatewayFile,
@@ -150,20 +149,9 @@ pub(super) fn link_issuers(
             Jwks::File(path) => JwksSource::File(folder.join(path)),
             Jwks::Url { url, ca_file, bearer_token } => {
                 let Some((origin, target)) = parts(url, report) else { continue };
-                let path = ca_file.as_ref().map(|path| folder.join(&path.value));
-                let tls = match &path {
-                    Some(path) => tls::private_client_config(path),
-                    None => tls::client_config(None),
-                };
+                let ca_file = ca_file.as_ref().map(|path| folder.join(path));
                 let bearer_token = bearer_token.as_ref().map(|source| below(folder, source));
-                match tls {
-                    Ok(tls) => JwksSource::Url(JwksUrl { origin, target, tls, bearer_token }),
-                    Err(error) => {
-                        let place = ca_file.as_ref().map_or(url.place, |path| path.place);
-                        report.error(place, error.to_string());
-                        continue;
-                    }
-                }
+                JwksSource::Url(JwksUrl { origin, target, ca_file, bearer_token })
             }
         };
         let issuer = Issuer::new(
