@@ -27,6 +27,11 @@ const WHOLE: Duration = INTERVAL.saturating_mul(BURST);
 /// Who owes no more than this has one attempt left.
 const LEEWAY: Duration = INTERVAL.saturating_mul(BURST - 1);
 
+/// Nobody waits longer than this for an attempt, however many failures were under way together.
+/// What is paid for beyond it would slow down nobody who guesses one by one, and would lock out
+/// those behind the same address for as long as a flood was large.
+const LONGEST_WAIT: Duration = Duration::from_secs(2 * 60);
+
 /// Most sources that are remembered; under a megabyte.
 ///
 /// When all places are taken, a source that fails takes the place of the one that owes least, and
@@ -128,8 +133,9 @@ impl Guesses {
         }
     }
 
-    /// Counts a failure. Also one too many: attempts that were under way together are all paid for,
-    /// so none should wait for anything between [`Guesses::may_try`] and this.
+    /// Counts a failure. Also one too many: attempts that were under way together are paid for, up
+    /// to [`LONGEST_WAIT`]. Between [`Guesses::may_try`] and this an attempt may wait for the keys of
+    /// an issuer, so there can be as many as there are connections.
     pub fn failed(&self, source: GuessSource, now: Instant) {
         let now = self.since_start(now);
         let key = Key::from(source);
@@ -176,7 +182,8 @@ impl Shard {
             // After one failure of its own nobody waits for more than one interval.
             self.make_room(now, places).min(now.saturating_add(LEEWAY))
         });
-        let full_at = owed.max(now).saturating_add(INTERVAL);
+        let most = now.saturating_add(LEEWAY + LONGEST_WAIT);
+        let full_at = owed.max(now).saturating_add(INTERVAL).min(most);
         self.full_at.insert(source, full_at);
         full_at
     }

@@ -54,6 +54,24 @@ fn a_burst_is_free_and_then_it_is_one_a_second() {
 }
 
 #[test]
+fn however_many_fail_together_nobody_waits_for_longer_than_two_minutes() {
+    let start = Instant::now();
+    let guesses = Guesses::new(start);
+    let (guesser, neighbour) = (address("192.0.2.1"), address("192.0.2.2"));
+    fail(&guesses, guesser, 100_000, start);
+    assert_eq!(guesses.may_try(guesser, start), Err(2 * 60 * SECOND));
+    assert_eq!(guesses.may_try(neighbour, start), Ok(()));
+
+    // It is paid off like any other debt, and there is no fresh burst at its end.
+    let end = start + 2 * 60 * SECOND;
+    assert_eq!(guesses.may_try(guesser, end - SECOND), Err(SECOND));
+    assert_eq!(guesses.may_try(guesser, end), Ok(()));
+    guesses.failed(guesser, end);
+    assert_eq!(guesses.may_try(guesser, end), Err(SECOND));
+    assert_eq!((guesses.count(end), guesses.count(end + WHOLE)), (1, 0));
+}
+
+#[test]
 fn sources_are_told_apart_as_far_as_nobody_can_choose_another() {
     let now = Instant::now();
     let user = GuessSource::UnixUser;
@@ -124,11 +142,11 @@ fn many_who_fail_get_nobody_forgotten_who_owes_more() {
     let now = Instant::now();
     let guesses = Guesses::with_places(160, now);
     let guesser = address("2001:db8::1");
-    fail(&guesses, guesser, 10 * BURST, now);
+    fail(&guesses, guesser, 2 * BURST, now);
     for source in 0..5_000 {
         guesses.failed(number(source), now);
     }
-    assert_eq!(guesses.may_try(guesser, now), Err(SECOND * (9 * BURST + 1)));
+    assert_eq!(guesses.may_try(guesser, now), Err(SECOND * (BURST + 1)));
 }
 
 #[test]
@@ -146,7 +164,7 @@ struct Exact(HashMap<u32, Instant>);
 impl Exact {
     fn failed(&mut self, source: u32, now: Instant) {
         let full_at = self.0.entry(source).or_insert(now);
-        *full_at = (*full_at).max(now) + INTERVAL;
+        *full_at = ((*full_at).max(now) + INTERVAL).min(now + LEEWAY + LONGEST_WAIT);
     }
 
     fn may_try(&self, source: u32, now: Instant) -> Result<(), Duration> {
