@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -73,17 +73,42 @@ pub struct IssuerKeys(Vec<Arc<Followed>>);
 
 struct Followed {
     plan: IssuerPlan,
-    wanted: Notify,
     looks: watch::Sender<Looks>,
     last_error: Mutex<Option<String>>,
 }
 
-/// How often it was looked.
-#[derive(Debug, Clone, Copy, Default)]
+/// How often it was looked, and whether somebody waits for the next time.
+#[derive(Debug, Default)]
 struct Looks {
+    begun: u64,
     ended: u64,
+    wanted: bool,
     begun_at: Option<Instant>,
     good_at: Option<Instant>,
+}
+
+impl Looks {
+    fn begin(&mut self, now: Instant) {
+        self.begun += 1;
+        self.wanted = false;
+        self.begun_at = Some(now);
+    }
+
+    fn end(&mut self, good: bool) {
+        self.ended += 1;
+        if good {
+            self.good_at = self.begun_at;
+        }
+    }
+
+    /// Says whether there is a look to wait for: the one that is under way, which all share who
+    /// missed its key together, or another one, unless there was one just now.
+    fn want(&mut self, least_interval: Duration) -> bool {
+        let is_under_way = self.begun > self.ended;
+        let was_just_now = self.begun_at.is_some_and(|begun| begun.elapsed() < least_interval);
+        self.wanted |= !is_under_way && !was_just_now;
+        self.wanted || is_under_way
+    }
 }
 
 impl IssuerKeys {
@@ -93,7 +118,6 @@ impl IssuerKeys {
         let followed = |plan| {
             Arc::new(Followed {
                 plan,
-                wanted: Notify::new(),
                 looks: watch::Sender::default(),
                 last_error: Mutex::default(),
             })
@@ -111,19 +135,21 @@ impl IssuerKeys {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Waits for one look that began after the key was missed, but not past the deadline, and not at
-    /// all if there was one just now.
+    /// Waits for the end of one look, but not past the deadline, and not at all if there was one
+    /// just now.
     pub async fn look_again(&self, issuer: &Arc<Issuer>, deadline: Instant) {
         let Some(one) = self.0.iter().find(|one| Arc::ptr_eq(&one.plan.issuer, issuer)) else {
             return;
         };
+        let mut ended_before = None;
+        one.looks.send_if_modified(|looks| {
+            let wanted_before = looks.wanted;
+            ended_before = looks.want(one.least_interval()).then_some(looks.ended);
+            looks.wanted != wanted_before
+        });
+        let Some(before) = ended_before else { return };
         let mut looks = one.looks.subscribe();
-        let before = *looks.borrow();
-        if before.begun_at.is_some_and(|begun| begun.elapsed() < one.least_interval()) {
-            return;
-        }
-        one.wanted.notify_one();
-        let another = looks.wait_for(|looks| looks.ended > before.ended);
+        let another = looks.wait_for(|looks| looks.ended > before);
         // Whether it came or not is seen by who looks for the key again.
         let _ = timeout_at(deadline.min(Instant::now() + PATIENCE), another).await;
     }
@@ -151,9 +177,10 @@ impl IssuerKeys {
 impl Followed {
     async fn follow(self: Arc<Self>, metrics: Arc<Metrics>) {
         let mut failures: u32 = 0;
+        let mut looks = self.looks.subscribe();
         loop {
             let begun = Instant::now();
-            self.looks.send_modify(|looks| looks.begun_at = Some(begun));
+            self.looks.send_modify(|looks| looks.begin(begun));
             let looked = self.look().await;
             failures = if looked.is_ok() { 0 } else { failures.saturating_add(1) };
             metrics.identity.jwks_fetched(&self.plan.issuer.name, looked.is_ok());
@@ -161,9 +188,7 @@ impl Followed {
             let next = begun + self.interval(failures);
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
-                () = self.wanted.notified() => {
-                    tokio::time::sleep_until(next.min(begun + self.least_interval())).await;
-                }
+                _ = looks.wait_for(|looks| looks.wanted) => {}
             }
         }
     }
@@ -203,12 +228,7 @@ impl Followed {
             }
             Err(_) => {}
         }
-        self.looks.send_modify(|looks| {
-            looks.ended += 1;
-            if good {
-                looks.good_at = looks.begun_at;
-            }
-        });
+        self.looks.send_modify(|looks| looks.end(good));
     }
 
     /// From the beginning of one look to the next.
