@@ -25,6 +25,8 @@ mod paths;
 mod process;
 /// The command line and what it prints.
 mod cli;
+/// Who calls: by JWT, key or unix socket, as an SMH client writes it, and by guessing.
+mod callers;
 /// No secret in anything that is written or sent.
 mod secrets;
 /// The admin listener.

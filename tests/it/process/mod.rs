@@ -7,11 +7,8 @@ mod leaving;
 /// Starting, or not, and secrets that cannot be read.
 mod starting;
 
+use crate::support::{Answer, becomes, request, send};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-
-use crate::support::binary::PATIENCE;
-use crate::support::{Answer, request, send};
 
 /// One delete as `app`, on a connection of its own.
 async fn delete(address: SocketAddr, target: &str) -> Answer {
@@ -21,13 +18,4 @@ async fn delete(address: SocketAddr, target: &str) -> Answer {
 async fn get(address: SocketAddr, path: &str) -> Answer {
     let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
     send(address, request.as_bytes()).await
-}
-
-/// Asks until the answer is this, which it must be soon.
-async fn becomes(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < until, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

@@ -12,6 +12,10 @@ mod client;
 /// An upstream of fixed answers.
 mod canned;
 
+use std::time::{Duration, Instant};
+
+use self::binary::PATIENCE;
+
 pub(crate) use canned::Canned;
 pub(crate) use client::{Answer, Kept, read_answer, request, send};
 pub(crate) use gateway::{Folder, Gateway, Lines, load};
@@ -45,3 +49,12 @@ callers:
 workers: 2
 shutdown: { delay: 0s, drain: 2s }
 ";
+
+/// Asks until the answer is this, which it must be soon.
+pub(crate) async fn becomes(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < until, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
