@@ -46,7 +46,7 @@ impl Reply {
         Self::Whole(line, String::new(), "no keys today".to_owned())
     }
 
-    pub(super) fn redirect(to: String) -> Self {
+    pub(super) fn redirect(to: &str) -> Self {
         Self::Whole("302 Found", format!("Location: {to}\r\n"), String::new())
     }
 }
@@ -116,7 +116,7 @@ impl Shared {
                 Reply::status("401 Unauthorized")
             }
             Reply::For(_, keys) => Reply::keys(keys),
-            reply => reply,
+            reply @ (Reply::Whole(..) | Reply::Drip | Reply::Nothing) => reply,
         };
         // A gateway that has read enough hangs up.
         let _ = reply.write(&mut stream).await;

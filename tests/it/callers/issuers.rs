@@ -149,7 +149,7 @@ fn faults(endpoint: &Endpoint, keys: &str) -> Vec<(&'static str, Reply, &'static
         ("outage", Reply::status("500 Internal Server Error"), "answered 500"),
         ("empty", Reply::status("204 No Content"), "answered 204"),
         ("silent", Reply::Nothing, ""),
-        ("redirect", Reply::redirect(endpoint.url("/good")), "answered 302"),
+        ("redirect", Reply::redirect(&endpoint.url("/good")), "answered 302"),
         ("huge", Reply::keys(huge), "large"),
         ("many", Reply::keys(json!({ "keys": many }).to_string()), "more than 100 keys"),
         ("html", Reply::keys("<html>502</html>"), "not a JSON object"),
