@@ -13,6 +13,8 @@ mod architecture;
 mod order;
 /// SMH's answers come out as they went in, or not at all.
 mod relay;
+/// TLS listeners, and callers that are known by their certificates.
+mod identity;
 /// Minted tokens, and the truth about what a delete did.
 mod tokens;
 /// Pools, deadlines, second tries, TLS: what happens between the gateway and SMH.

@@ -1,0 +1,1 @@
+//! Certificates, keys and client CAs that are replaced while it runs.
