@@ -69,6 +69,9 @@ impl Worker {
         let response = match self.delete(&head, body, &inbound, &mut record).await {
             Ok(response) => response,
             Err(refusal) => {
+                if refusal.asks_for_another_certificate() {
+                    inbound.end();
+                }
                 let response = render::answer(&refusal, record.id());
                 record.refused(refusal);
                 response

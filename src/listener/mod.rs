@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Notify;
+
 use crate::authenticate::Peer;
 use crate::delete::Paths;
 
@@ -75,13 +77,15 @@ pub struct Inbound {
     pub peer: Peer,
     /// Whether what was presented on it last named a caller.
     proven: AtomicBool,
+    /// Told once it is to take no more requests.
+    end: Notify,
 }
 
 impl Inbound {
     /// A connection on which nobody has proved anything yet.
     #[must_use]
     pub fn new(listener: Arc<Listener>, peer: Peer) -> Arc<Self> {
-        Arc::new(Self { listener, peer, proven: AtomicBool::new(false) })
+        Arc::new(Self { listener, peer, proven: AtomicBool::new(false), end: Notify::new() })
     }
 
     /// Whether a caller proved itself on this connection, and nobody failed to since: a neighbour
@@ -96,5 +100,16 @@ impl Inbound {
         if self.is_proven() != proven {
             self.proven.store(proven, Ordering::Relaxed);
         }
+    }
+
+    /// Has the connection end behind what it has taken already. An answer of HTTP/1.1 says so by
+    /// itself; HTTP/2 has no field for it.
+    pub fn end(&self) {
+        self.end.notify_one();
+    }
+
+    /// Returns when the connection is to end. For one who waits.
+    pub async fn ended(&self) {
+        self.end.notified().await;
     }
 }

@@ -198,10 +198,18 @@ impl Refusal {
                 | Self::TargetTooLong
                 | Self::HeadersTooLarge
                 | Self::BodyNotAllowed
-                // On a new connection the caller can show another one.
-                | Self::Unauthenticated(CredentialFault::Certificate(
-                    CertificateFault::Expired | CertificateFault::Distrusted
-                ))
+        ) || self.asks_for_another_certificate()
+    }
+
+    /// Whether the caller's certificate was good and is no more: only on a new connection can the
+    /// caller show another one.
+    #[must_use]
+    pub fn asks_for_another_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthenticated(CredentialFault::Certificate(
+                CertificateFault::Expired | CertificateFault::Distrusted
+            ))
         )
     }
 

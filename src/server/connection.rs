@@ -158,7 +158,7 @@ async fn serve_http2<S>(
 }
 
 /// Returns when no more requests are to be taken: the gateway drains, or the certificate that the
-/// caller showed has expired, and it has to show another.
+/// caller showed has expired or is not trusted any more, and it has to show another.
 async fn leaving(phase: &mut watch::Receiver<Phase>, inbound: &Inbound) {
     let expires = inbound.peer.certificate.as_ref().map(Presented::not_after);
     let left = expires.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
@@ -166,6 +166,7 @@ async fn leaving(phase: &mut watch::Receiver<Phase>, inbound: &Inbound) {
         None => draining(phase).await,
         Some(left) => tokio::select! {
             () = draining(phase) => {}
+            () = inbound.ended() => {}
             () = tokio::time::sleep(left) => {}
         },
     }
