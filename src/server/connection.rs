@@ -73,12 +73,13 @@ async fn speak<S>(
     let spoken = tokio::select! {
         spoken = gate.listen() => spoken,
         // Nothing was asked yet, so nothing is owed.
-        () = draining(&mut phase) => None,
+        () = leaving(&mut phase, &inbound) => None,
     };
     match spoken {
         Some(Spoken::Http1) => serve_http1(gate, inbound, worker, phase).await,
         Some(Spoken::Http2) => serve_http2(gate.into_unvetted(), inbound, worker, phase).await,
-        None => {}
+        // Over TLS, an end that is not said looks like an attack.
+        None => gate.finish(|refusal| worker.refuse(refusal, &inbound)).await,
     }
 }
 
