@@ -44,6 +44,11 @@ impl Round<'_> {
         news
     }
 
+    /// Nothing can be said about it now: a complaint, if there is one, stands.
+    pub fn still(&mut self, what: &str, of: &str) {
+        self.seen.insert(format!("{what} {of}"));
+    }
+
     fn note(&mut self, what: &str, of: &str, error: &dyn Error) -> (bool, String) {
         let name = format!("{what} {of}");
         let cause = error.source().map(ToString::to_string).unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::config::{self, Snapshot};
 use crate::directory::Tenants;
 use crate::issuer_keys::IssuerKeys;
 use crate::limits::{Guesses, Limits};
-use crate::listener::Listener;
+use crate::listener::{Listener, Refreshed};
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::tally::Tally;
@@ -261,7 +261,10 @@ impl Gateway {
         });
         if changed {
             let authenticator = Arc::new(keyring.authenticator());
-            self.in_force.store(Arc::new(InForce { authenticator, ..(*in_force).clone() }));
+            self.in_force.rcu(|now| InForce {
+                authenticator: Arc::clone(&authenticator),
+                ..InForce::clone(now)
+            });
             tracing::info!("another API key was read from its file");
         }
         drop(keyring);
@@ -273,17 +276,19 @@ impl Gateway {
         for listener in &self.listeners {
             let Some(tls) = &listener.tls else { continue };
             let name = listener.at.to_string();
-            match tls.refresh() {
-                Ok(false) => {}
-                Ok(true) => {
+            let (refreshed, wrong) = tls.refresh();
+            match refreshed {
+                Refreshed::Unchanged => {}
+                Refreshed::Unsettled => round.still("TLS of listener", &name),
+                Refreshed::Taken => {
                     self.metrics.identity.tls_reloaded(&name, true);
                     tracing::info!(listener = name, "other TLS files are in force");
                 }
-                Err(error) => {
-                    if round.unusable("TLS of listener", &name, &error) {
-                        self.metrics.identity.tls_reloaded(&name, false);
-                    }
-                }
+            }
+            if let Some(error) = wrong
+                && round.unusable("TLS of listener", &name, &error)
+            {
+                self.metrics.identity.tls_reloaded(&name, false);
             }
         }
     }

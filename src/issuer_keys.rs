@@ -1,11 +1,9 @@
 //! The keys of JWT issuers: fetched in the background, and kept through outages.
 //!
 //! One task an issuer asks for its JWKS (RFC 7517) at an interval, sooner after a failure, and at once
-//! when a JWT names a key that is not known; but never more often than [`LEAST_INTERVAL`], since who
-//! sends such a JWT can be anybody. What fails leaves the keys that there are.
+//! when a JWT names a key that is not known; but because of a JWT never more often than
+//! [`LEAST_INTERVAL`], since who sends one can be anybody. What fails leaves the keys that there are.
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::authenticate::jwt::{Issuer, KeySet, MAX_KEY_SET_BYTES};
+use crate::files;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::secret::Source;
@@ -101,6 +100,10 @@ impl Looks {
         }
     }
 
+    fn is_good(&self) -> bool {
+        self.good_at.is_some() && self.good_at == self.begun_at
+    }
+
     /// Says whether there is a look to wait for: the one that is under way, which all share who
     /// missed its key together, or another one, unless there was one just now.
     fn want(&mut self, least_interval: Duration) -> bool {
@@ -136,10 +139,11 @@ impl IssuerKeys {
     }
 
     /// Waits for the end of one look, but not past the deadline, and not at all if there was one
-    /// just now.
-    pub async fn look_again(&self, issuer: &Arc<Issuer>, deadline: Instant) {
+    /// just now. Says whether the keys are what the issuer said last; if not, one that is missing
+    /// may well exist.
+    pub async fn look_again(&self, issuer: &Arc<Issuer>, deadline: Instant) -> bool {
         let Some(one) = self.0.iter().find(|one| Arc::ptr_eq(&one.plan.issuer, issuer)) else {
-            return;
+            return false;
         };
         let mut ended_before = None;
         one.looks.send_if_modified(|looks| {
@@ -147,11 +151,13 @@ impl IssuerKeys {
             ended_before = looks.want(one.least_interval()).then_some(looks.ended);
             looks.wanted != wanted_before
         });
-        let Some(before) = ended_before else { return };
         let mut looks = one.looks.subscribe();
-        let another = looks.wait_for(|looks| looks.ended > before);
-        // Whether it came or not is seen by who looks for the key again.
-        let _ = timeout_at(deadline.min(Instant::now() + PATIENCE), another).await;
+        if let Some(before) = ended_before {
+            let another = looks.wait_for(|looks| looks.ended > before);
+            // Whether it came or not is seen by who looks for the key again.
+            let _ = timeout_at(deadline.min(Instant::now() + PATIENCE), another).await;
+        }
+        looks.borrow().is_good()
     }
 
     /// The issuers that were not looked for yet. One that cannot be reached is not waited for: other
@@ -282,19 +288,9 @@ impl JwksUrl {
     }
 }
 
-/// One byte more than is taken tells a file that is too large.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let read = || {
-        // Opening a FIFO would wait for somebody to write to it.
-        if !fs::metadata(path)?.is_file() {
-            return Err(std::io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        let most = u64::try_from(MAX_KEY_SET_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-        File::open(path)?.take(most).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    read().map_err(|error| format!("{}: {error}", path.display()))
+    let read = files::read(path, MAX_KEY_SET_BYTES);
+    read.map(|bytes| bytes.to_vec()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Issuers publish a key some time before they sign with it.

@@ -4,6 +4,7 @@
 //! `tests/it/architecture.rs` holds them to that. Start reading at `journey`.
 
 // The words everything else is said in.
+pub mod files;
 pub mod secret;
 pub mod ids;
 pub mod refusal;

@@ -23,7 +23,7 @@ use crate::refusal::CertificateFault;
 #[derive(Debug, Clone)]
 pub struct ClientCertificate {
     chain: Vec<CertificateDer<'static>>,
-    not_after: SystemTime,
+    not_after: Option<SystemTime>,
     identity: Result<SpiffeId, CertificateFault>,
 }
 
@@ -37,7 +37,7 @@ impl ClientCertificate {
         let leaf = chain.first().and_then(parse);
         Self {
             chain: chain.iter().map(|certificate| certificate.clone().into_owned()).collect(),
-            not_after: leaf.as_ref().map_or(SystemTime::UNIX_EPOCH, not_after),
+            not_after: leaf.as_ref().map(not_after),
             identity: leaf.as_ref().ok_or(CertificateFault::Unreadable).and_then(identity),
         }
     }
@@ -48,9 +48,9 @@ impl ClientCertificate {
         &self.chain
     }
 
-    /// The last second at which the leaf is valid. A leaf that cannot be read expired long ago.
+    /// The last second at which the leaf is valid; `None` where it cannot be read.
     #[must_use]
-    pub const fn not_after(&self) -> SystemTime {
+    pub const fn not_after(&self) -> Option<SystemTime> {
         self.not_after
     }
 

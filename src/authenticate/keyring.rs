@@ -77,8 +77,7 @@ impl Keyring {
     ) -> bool {
         let mut changed = false;
         for (source, key) in read {
-            let of_source =
-                |entry: &&mut Entry| entry.credential == Credential::Key(source.clone());
+            let of_source = |entry: &&mut Entry| matches!(&entry.credential, Credential::Key(own) if *own == source);
             for entry in self.entries.iter_mut().filter(of_source) {
                 match &key {
                     Ok(key) => {

@@ -155,11 +155,10 @@ impl Authenticator {
                 }
                 Ok(first)
             }
-            (None, Some(fault), _) => Err(fault.into()),
-            (None, None, Some(caller)) if peer.address.is_loopback() => {
+            (None, _, Some(caller)) if peer.address.is_loopback() => {
                 Ok(Identified { caller, by: Proof::Loopback })
             }
-            (None, None, _) => Err(CredentialFault::Missing.into()),
+            (None, nobodys, _) => Err(nobodys.unwrap_or(CredentialFault::Missing).into()),
         }
     }
 
@@ -174,7 +173,9 @@ impl Authenticator {
     /// An API key or a JWT. One hash serves to look for both.
     fn by_bearer(&self, token: &[u8], now: SystemTime) -> Result<Identified<'_>, Unproven> {
         let digest = KeyDigest::of(token);
-        if self.issuers.is_empty() || !jwt::looks_like_one(token) {
+        // A key may look like a JWT, and be older than the first issuer that was configured.
+        let is_jwt = jwt::looks_like_one(token) && !self.keys.contains_key(&digest);
+        if self.issuers.is_empty() || !is_jwt {
             return self.by_key(&digest);
         }
         let claims = self.issuers.verify(token, digest, now)?;

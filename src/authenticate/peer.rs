@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -76,9 +76,10 @@ impl ClientCas {
         &self.0
     }
 
-    fn vouch_for(&self, chain: &[CertificateDer<'static>]) -> bool {
+    fn vouch_for(&self, chain: &[CertificateDer<'static>], now: SystemTime) -> bool {
         let Some((leaf, between)) = chain.split_first() else { return false };
-        self.0.verify_client_cert(leaf, between, UnixTime::now()).is_ok()
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.0.verify_client_cert(leaf, between, UnixTime::since_unix_epoch(now)).is_ok()
     }
 }
 
@@ -138,9 +139,9 @@ impl Presented {
         }
     }
 
-    /// The last second at which the certificate is good.
+    /// The last second at which the certificate is good; `None` where it cannot be read.
     #[must_use]
-    pub const fn not_after(&self) -> SystemTime {
+    pub const fn not_after(&self) -> Option<SystemTime> {
         self.certificate.not_after()
     }
 
@@ -149,13 +150,13 @@ impl Presented {
     /// # Errors
     /// [`CertificateFault`]: what keeps it from proving one.
     pub fn spiffe_id(&self, now: SystemTime) -> Result<&SpiffeId, CertificateFault> {
-        if self.not_after() < now {
+        if self.not_after().is_some_and(|last| last < now) {
             return Err(CertificateFault::Expired);
         }
         let cas = self.trust.0.load();
         let mut judged = self.judged.lock();
         if !Arc::ptr_eq(&judged.by, &cas) {
-            let good = cas.vouch_for(self.certificate.chain());
+            let good = cas.vouch_for(self.certificate.chain(), now);
             *judged = Judged { by: Arc::clone(&cas), good };
         }
         if !judged.good {

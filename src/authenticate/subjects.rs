@@ -26,6 +26,16 @@ impl JwtRule {
         !self.subject.contains('*')
     }
 
+    /// Whether one JWT is known to be able to be both. Of two globs, and of claims that differ, it is
+    /// not known: there it shows when such a JWT comes.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let subjects_meet = self.subject == other.subject
+            || (self.is_whole() && other.glob.matches(&self.subject))
+            || (other.is_whole() && self.glob.matches(&other.subject));
+        self.issuer == other.issuer && self.claims == other.claims && subjects_meet
+    }
+
     fn claims_match(&self, claims: &Claims) -> bool {
         self.claims.iter().all(|rule| rule.matches(claims))
     }

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::record::Record;
 use self::wellformed::Intent;
-use crate::authenticate::{Identified, PeerAddress, Unproven};
+use crate::authenticate::{Identified, Unproven};
 use crate::delete::Route;
 use crate::directory::Caller;
 use crate::gateway::{Gateway, InForce};
@@ -31,7 +31,7 @@ use crate::limits::{Admission, GuessSource, Guesses};
 use crate::listener::Inbound;
 use crate::log::Lines;
 use crate::policy::Permit;
-use crate::refusal::{CredentialFault, JwtFault, Refusal, UpstreamFault, render};
+use crate::refusal::{JwtFault, Refusal, UpstreamFault, render};
 use crate::relay::{self, Meaning};
 use crate::upstream::{Answer, Client, Tries};
 
@@ -130,41 +130,38 @@ impl Worker {
         record: &mut Record,
     ) -> Result<&'f Arc<Caller>, Refusal> {
         let (peer, guesses) = (&inbound.peer, self.gateway.guesses());
-        let source = match peer.address {
-            PeerAddress::Tcp(address) => GuessSource::Address(address.ip()),
-            PeerAddress::Unix { uid, .. } => GuessSource::UnixUser(uid),
-        };
+        let source = GuessSource::from(peer.address);
         if !inbound.is_proven() {
             guesses.may_try(source, Instant::now().into_std()).map_err(Guesses::refusal)?;
         }
         let look = || in_force.authenticator.authenticate(&head.headers, peer, SystemTime::now());
-        let found = match look() {
-            Err(Unproven::UnknownKey(issuer)) => {
-                // A key that is new at its issuer becomes known here by this very request.
-                self.gateway.issuer_keys().look_again(&issuer, deadline).await;
-                look()
-            }
-            found => found,
-        };
-        inbound.set_proven(found.is_ok());
-        match found {
+        let (mut found, mut are_fresh) = (look(), true);
+        if let Err(Unproven::UnknownKey(issuer)) = &found {
+            // A key that is new at its issuer becomes known here by this very request.
+            are_fresh = self.gateway.issuer_keys().look_again(issuer, deadline).await;
+            found = look();
+        }
+        let fault = match found {
             Ok(Identified { caller, by }) => {
+                inbound.set_proven(true);
                 record.called_by(caller, by);
-                Ok(caller)
+                return Ok(caller);
             }
-            Err(Unproven::KeysUnavailable) => Err(Refusal::IssuerKeysUnavailable),
-            Err(Unproven::UnknownKey(_)) => Err(self.unrecognised(JwtFault::Key.into(), source)),
-            Err(Unproven::Fault(fault)) => Err(self.unrecognised(fault, source)),
-        }
-    }
-
-    /// The answer tells no reason, the log does; neither shows anything of the credential.
-    fn unrecognised(&self, fault: CredentialFault, source: GuessSource) -> Refusal {
-        tracing::debug!(reason = %fault, ?source, "a caller is not recognised");
+            Err(Unproven::KeysUnavailable) => return Err(Refusal::IssuerKeysUnavailable),
+            Err(Unproven::UnknownKey(_)) if !are_fresh => {
+                return Err(Refusal::IssuerKeysUnavailable);
+            }
+            Err(Unproven::UnknownKey(_)) => JwtFault::Key.into(),
+            Err(Unproven::Fault(fault)) => fault,
+        };
+        // The answer tells no reason, the log does; neither shows anything of the credential.
+        let request_id = record.id().as_str();
+        tracing::debug!(request_id, ?source, reason = %fault, "a caller is not recognised");
+        inbound.set_proven(false);
         if fault.is_guess() {
-            self.gateway.guesses().failed(source, Instant::now().into_std());
+            guesses.failed(source, Instant::now().into_std());
         }
-        Refusal::Unauthenticated(fault)
+        Err(Refusal::Unauthenticated(fault))
     }
 
     /// Counts a caller that could not agree on TLS with us.

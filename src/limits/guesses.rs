@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::authenticate::PeerAddress;
 use crate::ids::LimitName;
 use crate::limits::shards::{SHARDS, Shards};
 use crate::refusal::{Exhausted, Refusal};
@@ -57,6 +58,15 @@ pub enum GuessSource {
     Address(IpAddr),
     /// Through a Unix socket: the user id of the process at the other end.
     UnixUser(u32),
+}
+
+impl From<PeerAddress> for GuessSource {
+    fn from(address: PeerAddress) -> Self {
+        match address {
+            PeerAddress::Tcp(address) => Self::Address(address.ip()),
+            PeerAddress::Unix { uid, .. } => Self::UnixUser(uid),
+        }
+    }
 }
 
 /// A source as it is counted.

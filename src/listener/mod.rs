@@ -4,13 +4,14 @@
 mod tls;
 mod unix;
 
-pub use self::tls::{ServerTls, TlsError, TlsFiles};
+pub use self::tls::{Refreshed, ServerTls, TlsError, TlsFiles};
 pub use self::unix::{Group, UnixError, UnixPlan, UnixSocket};
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
@@ -64,6 +65,10 @@ impl Listener {
     /// [`TlsError`]: without a certificate there is nothing to listen with.
     pub fn open(plan: &Plan) -> Result<Arc<Self>, TlsError> {
         let tls = plan.tls.clone().map(ServerTls::read).transpose()?;
+        let expires = tls.as_ref().and_then(ServerTls::expires);
+        if expires.is_some_and(|expires| expires <= SystemTime::now()) {
+            tracing::error!(listener = %plan.at, "its certificate has expired: callers will refuse it");
+        }
         Ok(Arc::new(Self { at: plan.at.clone(), tls, paths: plan.paths }))
     }
 }

@@ -1,11 +1,10 @@
 //! TLS of a listener: certificate, key and client CAs from files that are followed.
 //!
-//! Replaced as a whole or not at all: a new certificate without its key, say, leaves the old pair in
-//! force. A connection keeps what it was made with, but not its trust in a client CA that has gone:
+//! Certificate and key are replaced together or not at all: a new certificate without its key leaves
+//! the old pair in force. A connection keeps what it was made with, but not its trust in a client CA that has gone:
 //! see [`crate::authenticate::Presented`].
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,12 +15,14 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::authenticate::certificate;
 use crate::authenticate::{ClientCas, ClientTrust, Vouching};
+use crate::files;
 
 /// The files that a TLS listener is made of, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +66,13 @@ pub struct ServerTls {
     files: TlsFiles,
     in_force: ArcSwap<InForce>,
     trust: Option<Arc<ClientTrust>>,
-    /// What was looked at last, good or bad.
-    looked_at: Mutex<Digests>,
+    /// Of the files that what is in force was read from.
+    taken: Mutex<Digests>,
 }
 
 struct InForce {
     config: Arc<ServerConfig>,
+    pair: Arc<CertifiedKey>,
     /// Those that the configuration verifies with.
     cas: Option<Arc<ClientCas>>,
     expires: Option<SystemTime>,
@@ -78,15 +80,27 @@ struct InForce {
 
 /// The files as they were read.
 struct Contents {
-    certificate: Vec<u8>,
-    private_key: Zeroizing<Vec<u8>>,
-    client_ca: Option<Vec<u8>>,
+    certificate: Result<Zeroizing<Vec<u8>>, TlsError>,
+    private_key: Result<Zeroizing<Vec<u8>>, TlsError>,
+    client_ca: Option<Result<Zeroizing<Vec<u8>>, TlsError>>,
 }
 
+/// `None` where a file cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Digests {
-    pair: [u8; 32],
+    pair: Option<[u8; 32]>,
     client_ca: Option<[u8; 32]>,
+}
+
+/// What another look at the files led to.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// They are as they were, or cannot be had.
+    Unchanged,
+    /// They are just being replaced: nothing can be said yet.
+    Unsettled,
+    /// Something else is in force.
+    Taken,
 }
 
 impl ServerTls {
@@ -96,51 +110,84 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`].
     pub fn read(files: TlsFiles) -> Result<Self, TlsError> {
-        let contents = Contents::read(&files)?;
-        let cas = contents.cas(&files)?;
-        let config = contents.config(&files, cas.as_ref())?;
-        let expires = contents.expires(&files)?;
+        let contents = Contents::read(&files);
+        let taken = contents.digests();
+        let Contents { certificate, private_key, client_ca } = contents;
+        let cas = client_ca.transpose()?.map(|pem| cas(&pem, &files)).transpose()?;
+        let pair = pair(&certificate?, &private_key?, &files)?;
+        let in_force = InForce::new(pair, cas)?;
         Ok(Self {
-            looked_at: Mutex::new(contents.digests()),
-            trust: cas.clone().map(ClientTrust::new),
-            in_force: ArcSwap::from_pointee(InForce { config, cas, expires }),
+            taken: Mutex::new(taken),
+            trust: in_force.cas.clone().map(ClientTrust::new),
+            in_force: ArcSwap::from_pointee(in_force),
             files,
         })
     }
 
-    /// Looks at the files again, and says whether something else is in force now. Blocks on files,
-    /// so not for a thread that serves.
-    ///
-    /// # Errors
-    /// [`TlsError`]; what was in force stays.
-    pub fn refresh(&self) -> Result<bool, TlsError> {
-        let contents = Contents::read(&self.files)?;
+    /// Looks at the files again. Certificate and key are taken together, the CAs by themselves: one
+    /// that is withdrawn must not stay trusted because of a certificate that will not do. Blocks on
+    /// files, so not for a thread that serves.
+    pub fn refresh(&self) -> (Refreshed, Option<TlsError>) {
+        let contents = Contents::read(&self.files);
         let now = contents.digests();
-        let mut before = self.looked_at.lock();
-        if *before == now {
-            return Ok(false);
-        }
+        let mut taken = self.taken.lock();
         // A mount is swapped between two reads: half old and half new is not to be complained about.
-        if Contents::read(&self.files)?.digests() != now {
-            return Ok(false);
+        if *taken != now && Contents::read(&self.files).digests() != now {
+            return (Refreshed::Unsettled, None);
         }
-        let cas = if before.client_ca == now.client_ca {
+        let Contents { certificate, private_key, client_ca } = contents;
+        let before = self.in_force.load_full();
+        let new_cas = match client_ca {
+            Some(pem) if taken.client_ca != now.client_ca => {
+                Some(pem.and_then(|pem| cas(&pem, &self.files)))
+            }
             // The same CAs stay the same object: connections need not be verified again.
-            self.in_force.load().cas.clone()
-        } else {
-            contents.cas(&self.files)?
+            _ => None,
         };
-        let config = contents.config(&self.files, cas.as_ref())?;
-        let expires = contents.expires(&self.files)?;
-        if expires.is_some_and(|expires| expires <= SystemTime::now()) {
-            return Err(TlsError::Expired(shown(&self.files.certificate)));
+        let new_pair = (taken.pair != now.pair).then(|| {
+            let pair = pair(&certificate?, &private_key?, &self.files)?;
+            if expires(&pair).is_some_and(|expires| expires <= SystemTime::now()) {
+                return Err(TlsError::Expired(shown(&self.files.certificate)));
+            }
+            Ok(pair)
+        });
+        let (mut good, mut wrong) = (*taken, None);
+        let cas = match new_cas {
+            Some(Ok(cas)) => {
+                good.client_ca = now.client_ca;
+                Some(cas)
+            }
+            Some(Err(error)) => {
+                wrong = Some(error);
+                before.cas.clone()
+            }
+            None => before.cas.clone(),
+        };
+        let pair = match new_pair {
+            Some(Ok(pair)) => {
+                good.pair = now.pair;
+                pair
+            }
+            Some(Err(error)) => {
+                wrong = Some(error);
+                Arc::clone(&before.pair)
+            }
+            None => Arc::clone(&before.pair),
+        };
+        if good == *taken {
+            return (Refreshed::Unchanged, wrong);
         }
-        if let (Some(trust), Some(cas)) = (&self.trust, &cas) {
-            trust.replace(Arc::clone(cas));
+        match InForce::new(pair, cas) {
+            Ok(in_force) => {
+                if let (Some(trust), Some(cas)) = (&self.trust, &in_force.cas) {
+                    trust.replace(Arc::clone(cas));
+                }
+                self.in_force.store(Arc::new(in_force));
+                *taken = good;
+                (Refreshed::Taken, wrong)
+            }
+            Err(error) => (Refreshed::Unchanged, Some(error)),
         }
-        self.in_force.store(Arc::new(InForce { config, cas, expires }));
-        *before = now;
-        Ok(true)
     }
 
     /// For the next handshake: how to speak, and who will have vouched for the caller's certificate.
@@ -168,77 +215,80 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-impl Contents {
-    fn read(files: &TlsFiles) -> Result<Self, TlsError> {
-        Ok(Self {
-            certificate: read(&files.certificate)?.to_vec(),
-            private_key: read(&files.private_key)?,
-            client_ca: files
-                .client_ca
-                .as_deref()
-                .map(|path| read(path).map(|ca| ca.to_vec()))
-                .transpose()?,
-        })
-    }
-
-    fn digests(&self) -> Digests {
-        let pair = Sha256::new()
-            .chain_update(Sha256::digest(&self.certificate))
-            .chain_update(Sha256::digest(&*self.private_key));
-        let client_ca = self.client_ca.as_ref().map(|ca| Sha256::digest(ca).into());
-        Digests { pair: pair.finalize().into(), client_ca }
-    }
-
-    fn chain(&self, files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        certificates(&self.certificate, &files.certificate)
-    }
-
-    fn expires(&self, files: &TlsFiles) -> Result<Option<SystemTime>, TlsError> {
-        Ok(self.chain(files)?.first().and_then(certificate::expires))
-    }
-
-    fn cas(&self, files: &TlsFiles) -> Result<Option<Arc<ClientCas>>, TlsError> {
-        let (Some(pem), Some(path)) = (&self.client_ca, &files.client_ca) else { return Ok(None) };
-        let mut roots = RootCertStore::empty();
-        for ca in certificates(pem, path)? {
-            // To rustls whatever is trusted may sign: a caller's own certificate here could name
-            // anybody.
-            if !certificate::is_ca(&ca) {
-                return Err(TlsError::Leaf(shown(path)));
-            }
-            roots.add(ca).map_err(|error| TlsError::NotCa(shown(path), error))?;
-        }
-        // A caller may have another credential: whether it needs this one is not TLS's to say.
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| TlsError::Setup(error.to_string()))?;
-        Ok(Some(Arc::new(ClientCas::new(verifier))))
-    }
-
-    fn config(
-        &self,
-        files: &TlsFiles,
-        cas: Option<&Arc<ClientCas>>,
-    ) -> Result<Arc<ServerConfig>, TlsError> {
-        let key = PrivateKeyDer::from_pem_slice(&self.private_key)
-            .map_err(|_| TlsError::NotPem(shown(&files.private_key), "private key"))?;
+impl InForce {
+    fn new(pair: Arc<CertifiedKey>, cas: Option<Arc<ClientCas>>) -> Result<Self, TlsError> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Setup(error.to_string()))?;
-        let builder = match cas {
+        let builder = match &cas {
             Some(cas) => builder.with_client_cert_verifier(Arc::clone(cas.verifier())),
             None => builder.with_no_client_auth(),
         };
-        let pair =
-            |error| TlsError::Pair(shown(&files.certificate), shown(&files.private_key), error);
-        let mut config = builder.with_single_cert(self.chain(files)?, key).map_err(pair)?;
+        let resolver = SingleCertAndKey::from(Arc::clone(&pair));
+        let mut config = builder.with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Of its own: a session that an earlier client CA vouched for ends with that CA.
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         config.send_tls13_tickets = 1;
-        Ok(Arc::new(config))
+        let expires = expires(&pair);
+        Ok(Self { config: Arc::new(config), pair, cas, expires })
     }
+}
+
+impl Contents {
+    fn read(files: &TlsFiles) -> Self {
+        Self {
+            certificate: read(&files.certificate),
+            private_key: read(&files.private_key),
+            client_ca: files.client_ca.as_deref().map(read),
+        }
+    }
+
+    fn digests(&self) -> Digests {
+        let of = |pem: &Result<Zeroizing<Vec<u8>>, TlsError>| {
+            pem.as_ref().ok().map(|pem| Sha256::digest(&**pem))
+        };
+        let pair = of(&self.certificate).zip(of(&self.private_key));
+        Digests {
+            pair: pair.map(|(one, other)| {
+                Sha256::new().chain_update(one).chain_update(other).finalize().into()
+            }),
+            client_ca: self.client_ca.as_ref().and_then(of).map(Into::into),
+        }
+    }
+}
+
+fn pair(certificate: &[u8], key: &[u8], files: &TlsFiles) -> Result<Arc<CertifiedKey>, TlsError> {
+    let chain = certificates(certificate, &files.certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| TlsError::NotPem(shown(&files.private_key), "private key"))?;
+    let pair = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
+        TlsError::Pair(shown(&files.certificate), shown(&files.private_key), error)
+    })?;
+    Ok(Arc::new(pair))
+}
+
+fn expires(pair: &CertifiedKey) -> Option<SystemTime> {
+    pair.cert.first().and_then(certificate::expires)
+}
+
+fn cas(pem: &[u8], files: &TlsFiles) -> Result<Arc<ClientCas>, TlsError> {
+    let name = files.client_ca.as_deref().map(shown).unwrap_or_default();
+    let mut roots = RootCertStore::empty();
+    for ca in certificates(pem, files.client_ca.as_deref().unwrap_or(Path::new("")))? {
+        // To rustls whatever is trusted may sign: a caller's own certificate here could name
+        // anybody.
+        if !certificate::is_ca(&ca) {
+            return Err(TlsError::Leaf(name));
+        }
+        roots.add(ca).map_err(|error| TlsError::NotCa(name.clone(), error))?;
+    }
+    // A caller may have another credential: whether it needs this one is not TLS's to say.
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TlsError::Setup(error.to_string()))?;
+    Ok(Arc::new(ClientCas::new(verifier)))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -251,21 +301,8 @@ fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>,
     found.ok().filter(|found| !found.is_empty()).ok_or_else(none)
 }
 
-/// The room is there from the start, so that no half-filled buffer with a key is left behind.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    let read = || {
-        // Opening a FIFO would wait for somebody to write to it.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-        File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > MAX_BYTES {
-            return Err(io::Error::other("it is too large"));
-        }
-        Ok(bytes)
-    };
-    read().map_err(|error| TlsError::Unreadable(shown(path), error))
+    files::read(path, MAX_BYTES).map_err(|error| TlsError::Unreadable(shown(path), error))
 }
 
 fn shown(path: &Path) -> String {

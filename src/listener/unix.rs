@@ -40,6 +40,9 @@ pub enum UnixError {
     /// Something else has this name.
     #[error("there is a file of this name that is no socket; remove it, or choose another path")]
     NotSocket,
+    /// There is nowhere to put it.
+    #[error("the folder that it is to be in is not there")]
+    NoFolder,
     /// There is no such group here.
     #[error("there is no group {0:?} on this machine")]
     NoGroup(String),
@@ -78,7 +81,12 @@ impl UnixSocket {
             let file = fs::symlink_metadata(path)?;
             Ok((file.dev(), file.ino()))
         };
-        let file = socket().map_err(|e| UnixError::Io("cannot give it its group and mode", e))?;
+        let file = socket().map_err(|error| {
+            // It is ours, by the lock; left behind, nobody could connect to it to see that it is
+            // stale.
+            let _ = fs::remove_file(path);
+            UnixError::Io("cannot give it its group and mode", error)
+        })?;
         Ok(Self { listener, path: path.clone(), file, _lock: lock })
     }
 
@@ -114,7 +122,13 @@ fn lock(path: &Path) -> Result<File, UnixError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let open = || File::options().write(true).create(true).truncate(false).open(&name);
-    let file = open().map_err(|e| UnixError::Io("cannot open its lock file", e))?;
+    let file = open().map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            UnixError::NoFolder
+        } else {
+            UnixError::Io("cannot open the `.lock` file beside it", error)
+        }
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(UnixError::InUse),
@@ -134,6 +148,10 @@ fn clear(path: &Path) -> Result<(), UnixError> {
         // Only a refusal says that there is nobody; a full queue or a lack of permission does not.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|e| UnixError::Io("cannot remove a stale socket", e))
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let what = "cannot tell whether anybody listens on it; remove it if nobody does";
+            Err(UnixError::Io(what, error))
         }
         _ => Err(UnixError::InUse),
     }

@@ -84,11 +84,12 @@ pub enum JwtFault {
 
 impl CredentialFault {
     /// Whether it could be one of many attempts to guess: such are slowed down. What was issued by
-    /// somebody trusted, but is out of date or meant for others, is no guess.
+    /// somebody trusted, but is out of date or meant for others, is no guess; nor is a JWT of an unknown
+    /// key, which is no closer to a right one, and may be right elsewhere already.
     #[must_use]
     pub const fn is_guess(self) -> bool {
         match self {
-            Self::Unknown | Self::Conflicting => true,
+            Self::Unknown => true,
             Self::Jwt(fault) => matches!(
                 fault,
                 JwtFault::Malformed
@@ -98,10 +99,10 @@ impl CredentialFault {
                     | JwtFault::Header
                     | JwtFault::Algorithm
                     | JwtFault::Issuer
-                    | JwtFault::Key
                     | JwtFault::Signature
             ),
             Self::Missing
+            | Self::Conflicting
             | Self::Repeated
             | Self::Scheme
             | Self::Ambiguous

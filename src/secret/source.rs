@@ -1,10 +1,10 @@
 //! Where a secret comes from: an environment variable or a file, never the configuration itself.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 
+use crate::files;
 use crate::secret::Secret;
 
 /// A reference to a secret. Its `Debug` and `Display` show the reference, never the secret.
@@ -31,8 +31,6 @@ enum Fault {
     NotSet,
     #[error("it cannot be read")]
     Unreadable(#[source] io::Error),
-    #[error("it is not a regular file")]
-    NotFile,
     #[error("it is empty")]
     Empty,
     #[error("an API key has at least {MIN_KEY_BYTES} bytes")]
@@ -49,9 +47,7 @@ impl SourceError {
     #[must_use]
     pub fn is_unfit(&self) -> bool {
         match self.fault {
-            Fault::Empty | Fault::TooShort | Fault::TooLarge | Fault::NotText | Fault::NotFile => {
-                true
-            }
+            Fault::Empty | Fault::TooShort | Fault::TooLarge | Fault::NotText => true,
             Fault::NotSet | Fault::Unreadable(_) => false,
         }
     }
@@ -89,23 +85,14 @@ impl Source {
                 Ok(value.into_encoded_bytes())
             }
             Self::File(path) => {
-                // One byte more than is taken tells a file that is too large. The room is there
-                // from the start, so that no half-filled buffer is left behind when it grows.
-                let mut bytes = Vec::with_capacity(MAX_BYTES + 1);
-                // Opening a FIFO would wait for somebody to write to it.
-                if !fs::metadata(path).map_err(Fault::Unreadable)?.is_file() {
-                    return Err(Fault::NotFile);
-                }
-                File::open(path)
-                    .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
-                    .map_err(Fault::Unreadable)?;
+                let mut bytes = files::read(path, MAX_BYTES + 2).map_err(Fault::Unreadable)?;
                 if bytes.last() == Some(&b'\n') {
                     bytes.pop();
                     if bytes.last() == Some(&b'\r') {
                         bytes.pop();
                     }
                 }
-                Ok(bytes)
+                Ok(std::mem::take(&mut *bytes))
             }
         }
     }
@@ -140,6 +127,7 @@ const MAX_BYTES: usize = 4096;
 mod tests {
     use super::*;
     use std::error::Error;
+    use std::fs;
 
     fn read(content: &[u8]) -> Result<Secret, SourceError> {
         let folder = tempfile::tempdir().unwrap();

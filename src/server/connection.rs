@@ -161,7 +161,7 @@ async fn serve_http2<S>(
 /// Returns when no more requests are to be taken: the gateway drains, or the certificate that the
 /// caller showed has expired or is not trusted any more, and it has to show another.
 async fn leaving(phase: &mut watch::Receiver<Phase>, inbound: &Inbound) {
-    let expires = inbound.peer.certificate.as_ref().map(Presented::not_after);
+    let expires = inbound.peer.certificate.as_ref().and_then(Presented::not_after);
     let left = expires.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
     match left {
         None => draining(phase).await,

@@ -47,9 +47,12 @@ pub(super) fn link(
                 continue;
             }
             let rule = rule_of(jwt);
-            if let Some((other, _)) = rules.iter().find(|(_, held)| *held == rule) {
-                let message = format!("`{other}` has the same: who calls could not be told");
-                report.error(*place, message);
+            let others = rules.iter().filter(|(other, _)| **other != name.value);
+            if let Some((other, _)) = others.into_iter().find(|(_, held)| held.meets(&rule)) {
+                let message =
+                    format!("this can be a JWT of `{other}`: who calls could not be told");
+                let help = "give each subjects of its own, or `claims` that tell them apart";
+                report.push(Problem::error(*place, message).with_help(help));
             }
             rules.push((&name.value, rule.clone()));
             credentials.push(Credential::Jwt(rule));
@@ -75,13 +78,14 @@ fn resolved(credential: &Credential, folder: &Path) -> Credential {
 fn rule_of(jwt: &Jwt) -> JwtRule {
     let (subject, glob) = &jwt.subject;
     let claims = jwt.claims.iter();
+    let mut claims: Vec<_> =
+        claims.map(|(name, glob)| ClaimRule { name: name.clone(), glob: glob.clone() }).collect();
+    claims.sort_by(|one, other| one.name.cmp(&other.name));
     JwtRule {
         issuer: Arc::from(jwt.issuer.value.as_str()),
         subject: subject.as_str().into(),
         glob: glob.clone(),
-        claims: claims
-            .map(|(name, glob)| ClaimRule { name: name.clone(), glob: glob.clone() })
-            .collect(),
+        claims,
     }
 }
 

@@ -167,7 +167,7 @@ async fn a_folder_or_a_group_that_is_not_there_is_named() {
         said += &refused(&Folder::new(&yaml, None, smh.address)).await.err;
     }
     insta::assert_snapshot!(said, @r#"
-    smh-gateway: cannot listen on unix:no/such/folder/gateway.sock: cannot open its lock file: No such file or directory (os error 2)
+    smh-gateway: cannot listen on unix:no/such/folder/gateway.sock: the folder that it is to be in is not there
     smh-gateway: cannot listen on unix:gateway.sock: there is no group "no-such-group" on this machine
     "#);
 }
