@@ -276,31 +276,29 @@ async fn a_listener_without_a_client_ca_asks_nobody_for_a_certificate() {
     assert_eq!(told(&stage.stop().await)[0], ["", "", "no credential"]);
 }
 
-/// For the caller `whole`, and good for so long from now.
-fn short_lived(ca: &Ca, seconds: i64) -> Identity {
-    ca.issue(|params| {
-        params.subject_alt_names = vec![uri(WHOLE)];
-        params.not_after = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
-    })
-}
-
 #[tokio::test]
 async fn a_connection_ends_with_the_certificate_that_it_was_made_with() {
-    let stage = Stage::set().await;
-    let identity = short_lived(&stage.client_ca, 4);
+    let stage = Stage::set_with(|yaml| yaml.replace("  timeout: 3s", "  timeout: 10s")).await;
+    // In a certificate time has no fractions.
+    let end = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap() + time::Duration::seconds(5);
+    let identity = stage.client_ca.issue(|params| {
+        params.subject_alt_names = vec![uri(WHOLE)];
+        params.not_after = end;
+    });
     let config = stage.with(&identity);
     let mut http1 = stage.open(&config).await;
     assert_eq!(ask(&mut http1, "/v1/files/t1/a", &[]).await.status(), 404);
     let mut unused = stage.open(&config).await;
     let mut http2 = Http2::open(stage.address(), &config).await;
     assert_eq!(http2.delete("/v1/files/t1/a").await.unwrap().0, 404);
-    // One delete that SMH has when the time is over.
-    stage.smh.simulator.inject(Injection::once(Fault::Slow(Duration::from_secs(2))));
+    // One delete that SMH still has a second after the end.
     let mut busy = stage.open(&config).await;
-    let mut deletes = 2;
-    tokio::time::sleep(Duration::from_millis(2200)).await;
+    stage.smh.simulator.inject(Injection::once(Fault::Slow(Duration::from_secs(3))));
+    let asked_at = end - time::Duration::seconds(2);
+    let wait = asked_at - OffsetDateTime::now_utc();
+    tokio::time::sleep(wait.try_into().expect("the machine is too slow for this test")).await;
     busy.write(delete("/v1/files/t1/a", &[]).as_bytes()).await;
-    deletes += 1;
+    let deletes = 3;
     until("SMH has it", async || stage.smh.received().len() == deletes).await;
 
     assert!(http1.until_closed().await.is_empty());
