@@ -4,6 +4,8 @@
 mod tls;
 /// Which certificate is whose, and which is nobody's.
 mod spiffe;
+/// What `serve` and `check` say of TLS files, good and bad.
+mod starting;
 /// Certificates, keys and client CAs that are replaced while it runs.
 mod rotation;
 
