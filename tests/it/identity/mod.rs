@@ -6,6 +6,8 @@ mod tls;
 mod spiffe;
 /// What `serve` and `check` say of TLS files, good and bad.
 mod starting;
+/// Mistakes in what listeners and callers say of TLS, sockets and SPIFFE ids.
+mod mistakes;
 /// Certificates, keys and client CAs that are replaced while it runs.
 mod rotation;
 
