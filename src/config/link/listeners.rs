@@ -81,6 +81,10 @@ fn check_loopback(gateway: &GatewayFile, report: &mut Report) {
 
 /// A SPIFFE id is of no use where nobody asks for it.
 fn check_certificates(gateway: &GatewayFile, report: &mut Report) {
+    if gateway.listeners.is_empty() {
+        // They are wrong in themselves: what they ask for is not known.
+        return;
+    }
     let asked_for = gateway
         .listeners
         .iter()
