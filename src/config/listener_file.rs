@@ -136,9 +136,13 @@ fn socket_path(node: &Node, report: &mut Report) -> Option<Spanned<PathBuf>> {
 /// these digits are always octal.
 fn mode(node: &Node, report: &mut Report) -> Option<u32> {
     let what = "permissions in octal digits, such as `0660`";
-    decode::parsed(node, what, report, |text| match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode <= 0o777 && (3..=4).contains(&text.len()) => Ok(mode),
-        _ => Err("three digits from 0 to 7, or four of which the first is 0"),
+    decode::parsed(node, what, report, |text| {
+        // A sign would be taken for one of them.
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if digits && mode <= 0o777 && (3..=4).contains(&text.len()) => Ok(mode),
+            _ => Err("three digits from 0 to 7, or four of which the first is 0"),
+        }
     })
 }
 
