@@ -107,10 +107,11 @@ fn check_keys_differ(gateway: &GatewayFile, report: &mut Report) {
         }
         match held.iter().find(|(other, _)| overlap(other, &credential.value)) {
             Some((_, other)) if *other == name => {
-                report.error(
-                    credential.place,
-                    "this is given twice, or is in another one of its own",
-                );
+                let message = match credential.value {
+                    Credential::SpiffeId(_) => "this caller has some of the same ids already",
+                    _ => "this key is given twice",
+                };
+                report.error(credential.place, message);
             }
             Some((_, other)) => {
                 let message = if matches!(credential.value, Credential::SpiffeId(_)) {

@@ -119,7 +119,7 @@ async fn an_id_is_one_callers() {
     "#);
     let twice = "[spiffe://example.org/other, \"spiffe://example.org/other/*\", \"spiffe://example.org/other/x/*\"]";
     insta::assert_snapshot!(mistake("spiffe://example.org/other", twice).await, @r#"
-    gateway.yaml:11:84: this SPIFFE id is given twice
+    gateway.yaml:11:84: this caller has some of the same ids already
        11 | …/other, "spiffe://example.org/other/*", "spiffe://example.org/other/x/*"], tenants: [photos] }
           |                                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     "#);
