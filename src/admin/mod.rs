@@ -176,6 +176,11 @@ fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
     }
     let identity = &gateway.metrics().identity;
     identity.guessing(gateway.guesses().count(Instant::now()));
+    for issuer in gateway.issuer_keys().status() {
+        if let Some(age) = issuer.age {
+            identity.jwks_age(&issuer.name, age);
+        }
+    }
     for (listener, days) in certificates(gateway) {
         identity.certificate_expires(&listener, days);
     }

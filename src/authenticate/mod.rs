@@ -7,7 +7,8 @@
 //!
 //! What is presented must be right: a wrong credential is not made good by a second one, nor by a
 //! loopback address. One exception: a client certificate that a trusted CA signed for somebody who
-//! is no caller here proves nothing, but spoils nothing either; meshes give one to everybody.
+//! is no caller here spoils no other credential; meshes give one to everybody. By itself it is a
+//! wrong one.
 
 pub mod certificate;
 pub mod jwt;
@@ -155,10 +156,11 @@ impl Authenticator {
                 }
                 Ok(first)
             }
-            (None, _, Some(caller)) if peer.address.is_loopback() => {
+            (None, Some(fault), _) => Err(fault.into()),
+            (None, None, Some(caller)) if peer.address.is_loopback() => {
                 Ok(Identified { caller, by: Proof::Loopback })
             }
-            (None, nobodys, _) => Err(nobodys.unwrap_or(CredentialFault::Missing).into()),
+            (None, None, _) => Err(CredentialFault::Missing.into()),
         }
     }
 

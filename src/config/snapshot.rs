@@ -13,7 +13,7 @@ use crate::directory::{Caller, Library, Tenant, UserIdRule};
 use crate::ids::LibraryId;
 use crate::issuer_keys::{IssuerPlan, JwksSource};
 use crate::limits::LimitRule;
-use crate::listener::{At, Plan};
+use crate::listener::{At, Group, Plan};
 use crate::policy::{PermanentDeletes, Policy};
 use crate::secret::{REDACTED, Source};
 use crate::token::{Grantee, TokenSource};
@@ -197,6 +197,10 @@ fn listener(plan: &Plan) -> Value {
         At::Unix(unix) => json!({
             "unix": path(&unix.path),
             "mode": format!("{:04o}", unix.mode),
+            "group": unix.group.as_ref().map(|group| match group {
+                Group::Name(name) => name.clone(),
+                Group::Id(id) => id.to_string(),
+            }),
             "smh_paths": smh_paths,
         }),
     }

@@ -1,6 +1,7 @@
 //! What is counted of callers proving who they are.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -17,7 +18,13 @@ pub struct IdentityMetrics {
     certificate_days: Family<Listener, Gauge<f64, AtomicU64>>,
     tls_reloads: Family<Reload, Counter>,
     jwks_fetches: Family<Fetch, Counter>,
+    jwks_age: Family<Issuer, Gauge<f64, AtomicU64>>,
     guessing: Gauge<i64, AtomicI64>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Issuer {
+    issuer: String,
 }
 
 /// As configured, so there are only so many.
@@ -46,6 +53,12 @@ impl IdentityMetrics {
             "Until the certificate of a listener expires, in days; negative once it has",
             Family::clone(&certificate_days),
         );
+        let jwks_age = Family::default();
+        registry.register(
+            "jwks_age_seconds",
+            "Since the keys of a JWT issuer were had last, in seconds",
+            Family::clone(&jwks_age),
+        );
         Self {
             handshakes_failed: counter(
                 registry,
@@ -63,6 +76,7 @@ impl IdentityMetrics {
                 "jwks_fetches",
                 "Looks at the keys of JWT issuers, by how they ended",
             ),
+            jwks_age,
             guessing: gauge(
                 registry,
                 "authentication_failure_sources",
@@ -88,6 +102,12 @@ impl IdentityMetrics {
     pub fn jwks_fetched(&self, issuer: &str, taken: bool) {
         let result = if taken { "ok" } else { "failed" };
         self.jwks_fetches.get_or_create(&Fetch { issuer: issuer.to_owned(), result }).inc();
+    }
+
+    /// Says how old the keys of an issuer are.
+    pub fn jwks_age(&self, issuer: &str, age: Duration) {
+        let issuer = Issuer { issuer: issuer.to_owned() };
+        self.jwks_age.get_or_create(&issuer).set(age.as_secs_f64());
     }
 
     /// Says how many guess.

@@ -107,9 +107,10 @@ fn check_keys_differ(gateway: &GatewayFile, report: &mut Report) {
         }
         match held.iter().find(|(other, _)| overlap(other, &credential.value)) {
             Some((_, other)) if *other == name => {
-                let message = match credential.value {
-                    Credential::SpiffeId(_) => "this caller has some of the same ids already",
-                    _ => "this key is given twice",
+                let message = if matches!(credential.value, Credential::SpiffeId(_)) {
+                    "this caller has some of the same ids already"
+                } else {
+                    "this key is given twice"
                 };
                 report.error(credential.place, message);
             }

@@ -198,7 +198,8 @@ async fn whatever_an_issuer_says_instead_its_last_keys_stay_and_it_is_logged_onc
         let bytes = asking(TARGET, &[&bearer(&unknown)]);
         asked.spawn(async move { send(address, bytes.as_bytes()).await.status() });
     }
-    assert_eq!(asked.join_all().await, vec![401; faults.len()]);
+    // The issuer may have the key by now: nobody can say that the token is wrong.
+    assert_eq!(asked.join_all().await, vec![503; faults.len()]);
     for (name, _, error) in &faults {
         let said = gateway.says(&format!("cannot be had issuer=\"{name}\"")).await;
         let line = said.lines().find(|line| line.contains(&format!("had issuer=\"{name}\"")));

@@ -199,8 +199,8 @@ async fn a_jwt_that_could_never_name_a_caller_is_a_mistake() {
           |                                                        ^^^^^^^^^^
           = help: say where it is: `{ file: … }` or `{ env: … }`
 
-    gateway.yaml:15:17: `reports` has the same: who calls could not be told
+    gateway.yaml:15:17: this can be a JWT of `reports`: who calls could not be told
        15 |   media: { jwt: { issuer: cluster, subject: system:serviceaccount:reports:default }, tenants: [t…
-          |                 ^
+          |                 ^ give each subjects of its own, or `claims` that tell them apart
     "#);
 }

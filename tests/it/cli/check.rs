@@ -22,6 +22,8 @@ async fn check_says_what_a_valid_file_would_run() {
     tenant            invoices in smhxxx/space2
     caller            app: photos
     caller            janitor: invoices, photos
+    API key           app: not checked here: file app.key: it cannot be read
+    API key           janitor: not checked here: file janitor.key: it cannot be read
     policy            policy.yaml: permanent deletes by 1 rules, 1 deny rules, 1 limits
     "#);
 }

@@ -260,9 +260,8 @@ async fn loopback_does_not_make_up_for_a_certificate_that_is_nobodys() {
 #[tokio::test]
 async fn a_listener_without_a_client_ca_asks_nobody_for_a_certificate() {
     let with_another = |yaml: String| {
-        let at = yaml.find("  - address").unwrap();
-        let end = yaml.find("admin:").unwrap();
-        let (keep, _) = yaml[at..end].split_once(", client_ca").unwrap();
+        let (_, listeners) = yaml.split_once("listeners:\n").unwrap();
+        let (keep, _) = listeners.split_once(", client_ca").unwrap();
         let another = format!("{keep} }}\n");
         yaml.replacen("admin:", &format!("{another}admin:"), 1)
     };

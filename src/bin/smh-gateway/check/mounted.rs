@@ -59,13 +59,16 @@ impl<'s> Mounted<'s> {
         self.listeners.iter().map(line).collect()
     }
 
-    /// A line for each API key that is there and cannot be used.
+    /// A line for each API key that cannot be used, or is not there.
     pub(super) fn keys(&self, terminal: &Terminal) -> Vec<String> {
-        let unfit = self.keys.iter().filter(|(_, error)| error.is_unfit());
         let line = |(caller, error): &(&str, SourceError)| {
-            format!("{caller}: {}", terminal.style(Style::Bad, error.to_string()))
+            if error.is_unfit() {
+                format!("{caller}: {}", terminal.style(Style::Bad, error.to_string()))
+            } else {
+                format!("{caller}: not checked here: {error}")
+            }
         };
-        unfit.map(line).collect()
+        self.keys.iter().map(line).collect()
     }
 }
 
