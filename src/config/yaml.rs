@@ -244,6 +244,9 @@ impl Tree<'_> {
         let mut place = self.place(&referenced, &bytes);
         if tag.is_some() {
             self.report.push(fault::tag(place));
+            // A secret that begins with `!` was read as a tag.
+            let tag = self.tag_before(bytes.start);
+            self.layout.hidden.extend(tag);
         }
         let value = match value {
             Raw::Null => Value::Null,
@@ -263,6 +266,14 @@ impl Tree<'_> {
             }
         };
         Node { place, value, bytes }
+    }
+
+    /// Where the tag of a value stands, the value beginning there.
+    fn tag_before(&self, start: usize) -> Option<Range<usize>> {
+        let before = self.text.get(..start)?.trim_end();
+        let outside = |c: char| c.is_whitespace() || matches!(c, '[' | '{' | ',');
+        let from = before.rfind(outside).map_or(0, |last| last + 1);
+        before.get(from..)?.starts_with('!').then_some(from..before.len())
     }
 
     fn entries(&mut self, raw: Vec<(raw::Node, raw::Node)>, around: Around) -> Vec<Entry> {

@@ -277,3 +277,16 @@ proptest! {
         prop_assert_eq!(parsed(&format!("- {word}\n")), format!("[{word}]"));
     }
 }
+
+#[test]
+fn a_secret_that_begins_like_a_tag_is_not_shown() {
+    for text in
+        ["token: [hush, !hush]\n", "key: !hush\n", "secret: { a: !hush , b: 1 }\n", "x: !hush y\n"]
+    {
+        let mut report = Report::new();
+        read(&mut report, "f", text.as_bytes());
+        assert!(report.has_errors(), "{text}");
+        let shown = report.render(super::super::report::Color::Plain);
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
