@@ -120,7 +120,10 @@ fn presented(id: &str) -> Peer {
     let cas = Arc::new(ClientCas::new(verifier.build().unwrap()));
     let vouching = Vouching { trust: ClientTrust::new(Arc::clone(&cas)), cas };
     let address = PeerAddress::Tcp(([10, 0, 0, 7], 40_000).into());
-    Peer { address, certificate: Some(Presented::new(&[leaf.der().clone()], vouching)) }
+    Peer {
+        address,
+        certificate: Some(Presented::new(&[leaf.der().clone()], vouching, Some(now()))),
+    }
 }
 
 fn request(criterion: &mut Criterion) {

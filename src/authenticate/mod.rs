@@ -35,6 +35,7 @@ use self::spiffe::{Found, SpiffeTable};
 use self::subjects::Subjects;
 use crate::directory::Caller;
 use crate::refusal::{CertificateFault, CredentialFault};
+use crate::secret::MIN_KEY_BYTES;
 
 /// A caller, and what told that it is the one.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +147,7 @@ impl Authenticator {
             None => (None, None),
         };
         let borne = bearer.map(|token| self.by_bearer(token, now)).transpose()?;
-        let keyed = api_key.map(|key| self.by_key(&KeyDigest::of(key))).transpose()?;
+        let keyed = api_key.map(|key| self.by_key(key, &KeyDigest::of(key))).transpose()?;
 
         let mut proofs = [certified, borne, keyed].into_iter().flatten();
         match (proofs.next(), nobodys, &self.loopback) {
@@ -178,14 +179,18 @@ impl Authenticator {
         // A key may look like a JWT, and be older than the first issuer that was configured.
         let is_jwt = jwt::looks_like_one(token) && !self.keys.contains_key(&digest);
         if self.issuers.is_empty() || !is_jwt {
-            return self.by_key(&digest);
+            return self.by_key(token, &digest);
         }
         let claims = self.issuers.verify(token, digest, now)?;
         let caller = self.subjects.caller_of(&claims)?;
         Ok(Identified { caller, by: Proof::Jwt })
     }
 
-    fn by_key(&self, digest: &KeyDigest) -> Result<Identified<'_>, Unproven> {
+    fn by_key(&self, key: &[u8], digest: &KeyDigest) -> Result<Identified<'_>, Unproven> {
+        // Whoever configured the SHA-256 of an empty variable has let nobody in.
+        if key.len() < MIN_KEY_BYTES {
+            return Err(CredentialFault::Unknown.into());
+        }
         let caller = self.keys.get(digest).ok_or(CredentialFault::Unknown)?;
         let caller = caller.as_ref().ok_or(CredentialFault::Ambiguous)?;
         Ok(Identified { caller, by: Proof::ApiKey })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -126,16 +126,22 @@ pub struct Presented {
 struct Judged {
     by: Arc<ClientCas>,
     good: bool,
+    at: SystemTime,
 }
 
 impl Presented {
-    /// A chain that was verified, in this handshake or in the one that it resumes.
+    /// A chain that was verified at this time. `None`: long ago, in the handshake that was resumed.
     #[must_use]
-    pub fn new(chain: &[CertificateDer<'_>], vouching: Vouching) -> Self {
+    pub fn new(
+        chain: &[CertificateDer<'_>],
+        vouching: Vouching,
+        verified: Option<SystemTime>,
+    ) -> Self {
+        let at = verified.unwrap_or(UNIX_EPOCH);
         Self {
             certificate: ClientCertificate::read(chain),
             trust: vouching.trust,
-            judged: Mutex::new(Judged { by: vouching.cas, good: true }),
+            judged: Mutex::new(Judged { by: vouching.cas, good: true, at }),
         }
     }
 
@@ -155,9 +161,10 @@ impl Presented {
         }
         let cas = self.trust.0.load();
         let mut judged = self.judged.lock();
-        if !Arc::ptr_eq(&judged.by, &cas) {
+        let age = now.duration_since(judged.at).unwrap_or_default();
+        if !Arc::ptr_eq(&judged.by, &cas) || age > JUDGED_FOR {
             let good = cas.vouch_for(self.certificate.chain(), now);
-            *judged = Judged { by: Arc::clone(&cas), good };
+            *judged = Judged { by: Arc::clone(&cas), good, at: now };
         }
         if !judged.good {
             return Err(CertificateFault::Distrusted);
@@ -171,3 +178,6 @@ impl fmt::Debug for Presented {
         f.debug_struct("Presented").field("certificate", &self.certificate).finish_non_exhaustive()
     }
 }
+
+/// How long a verified chain is believed: what stands between the leaf and its root can expire, too.
+const JUDGED_FOR: Duration = Duration::from_secs(60);

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::record::Record;
 use self::wellformed::Intent;
-use crate::authenticate::{Identified, Unproven};
+use crate::authenticate::{Identified, Proof, Unproven};
 use crate::delete::Route;
 use crate::directory::Caller;
 use crate::gateway::{Gateway, InForce};
@@ -120,7 +120,9 @@ impl Worker {
         self.forward(&admission, &in_force, deadline, record).await
     }
 
-    /// Who calls. Guessing is slowed by source; whoever proved itself on this connection is spared.
+    /// Who calls. Guessing is slowed by source: where it was guessed too often a right API key is
+    /// refused like a wrong one. Whoever proved itself on this connection is spared, and who shows
+    /// what cannot be guessed.
     async fn caller<'f>(
         &self,
         in_force: &'f InForce,
@@ -131,15 +133,20 @@ impl Worker {
     ) -> Result<&'f Arc<Caller>, Refusal> {
         let (peer, guesses) = (&inbound.peer, self.gateway.guesses());
         let source = GuessSource::from(peer.address);
-        if !inbound.is_proven() {
-            guesses.may_try(source, Instant::now().into_std()).map_err(Guesses::refusal)?;
-        }
         let look = || in_force.authenticator.authenticate(&head.headers, peer, SystemTime::now());
         let (mut found, mut are_fresh) = (look(), true);
         if let Err(Unproven::UnknownKey(issuer)) = &found {
             // A key that is new at its issuer becomes known here by this very request.
             are_fresh = self.gateway.issuer_keys().look_again(issuer, deadline).await;
             found = look();
+        }
+        let could_be_a_guess = match &found {
+            Ok(identified) => identified.by == Proof::ApiKey,
+            Err(Unproven::Fault(fault)) => fault.is_guess(),
+            Err(Unproven::KeysUnavailable | Unproven::UnknownKey(_)) => false,
+        };
+        if could_be_a_guess && !inbound.is_proven() {
+            guesses.may_try(source, Instant::now().into_std()).map_err(Guesses::refusal)?;
         }
         let fault = match found {
             Ok(Identified { caller, by }) => {

@@ -110,6 +110,10 @@ impl Inbound {
     /// Has the connection end behind what it has taken already. An answer of HTTP/1.1 says so by
     /// itself; HTTP/2 has no field for it.
     pub fn end(&self) {
+        if let Some(tls) = &self.listener.tls {
+            // A resumed session would bring the same certificate again.
+            tls.forget_sessions();
+        }
         self.end.notify_one();
     }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -68,6 +68,8 @@ pub struct ServerTls {
     trust: Option<Arc<ClientTrust>>,
     /// Of the files that what is in force was read from.
     taken: Mutex<Digests>,
+    /// When the sessions were forgotten last.
+    forgotten: Mutex<Option<Instant>>,
 }
 
 struct InForce {
@@ -118,6 +120,7 @@ impl ServerTls {
         let in_force = InForce::new(pair, cas)?;
         Ok(Self {
             taken: Mutex::new(taken),
+            forgotten: Mutex::default(),
             trust: in_force.cas.clone().map(ClientTrust::new),
             in_force: ArcSwap::from_pointee(in_force),
             files,
@@ -202,6 +205,16 @@ impl ServerTls {
         (Arc::clone(&in_force.config), vouching)
     }
 
+    /// Has every caller shake hands anew, with the certificate that it has then; once in a while, since
+    /// who causes it may have no better one.
+    pub fn forget_sessions(&self) {
+        let mut forgotten = self.forgotten.lock();
+        if forgotten.is_none_or(|at| at.elapsed() > FORGET_INTERVAL) {
+            *forgotten = Some(Instant::now());
+            self.in_force.rcu(|now| now.with_sessions_of_its_own());
+        }
+    }
+
     /// When the certificate in force ends.
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
@@ -232,6 +245,13 @@ impl InForce {
         config.send_tls13_tickets = 1;
         let expires = expires(&pair);
         Ok(Self { config: Arc::new(config), pair, cas, expires })
+    }
+
+    fn with_sessions_of_its_own(&self) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        let (pair, cas) = (Arc::clone(&self.pair), self.cas.clone());
+        Self { config: Arc::new(config), pair, cas, expires: self.expires }
     }
 }
 
@@ -311,6 +331,9 @@ fn shown(path: &Path) -> String {
 
 /// Largest file, in bytes: a bundle of all public CAs is a fifth of it.
 const MAX_BYTES: usize = 1 << 20;
+
+/// Full handshakes for everybody cost something: not more often than this.
+const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Sessions that can be resumed; each holds its caller's certificate, which is some 2 KiB.
 const SESSIONS: usize = 1024;

@@ -4,10 +4,11 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::libc;
 use nix::unistd::Group as SystemGroup;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -75,7 +76,7 @@ impl UnixSocket {
         let listener = listen(path, backlog).map_err(|e| UnixError::Io("cannot listen", e))?;
         let socket = || {
             // The group first: for a moment nobody may connect, rather than the wrong ones.
-            chown(path, None, group)?;
+            lchown(path, None, group)?;
             fs::set_permissions(path, Permissions::from_mode(plan.mode))?;
             listener.set_nonblocking(true)?;
             let file = fs::symlink_metadata(path)?;
@@ -121,7 +122,14 @@ impl Drop for UnixSocket {
 fn lock(path: &Path) -> Result<File, UnixError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let open = || File::options().write(true).create(true).truncate(false).open(&name);
+    let open = || {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+        let file = options.open(&name)?;
+        let is_file = file.metadata()?.is_file();
+        is_file.then_some(file).ok_or_else(|| io::Error::other("it is not a regular file"))
+    };
     let file = open().map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             UnixError::NoFolder

@@ -76,7 +76,7 @@ pub enum JwtFault {
     Expired,
     #[error("it is not valid yet")]
     NotYet,
-    #[error("it has no subject")]
+    #[error("it has no subject, or one with control characters")]
     Subject,
     #[error("no caller has its subject and claims")]
     Unknown,

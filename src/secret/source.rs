@@ -117,7 +117,7 @@ impl fmt::Display for Source {
 }
 
 /// Shortest API key, in bytes.
-const MIN_KEY_BYTES: usize = 16;
+pub const MIN_KEY_BYTES: usize = 16;
 
 /// Longest secret, in bytes. SMH tokens are 48 to 150 bytes (smh-api.md 1.1), JWTs a few KiB; a
 /// target with a token in it must stay below what servers take, which is 8 KiB.

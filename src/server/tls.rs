@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use rustls::HandshakeKind;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::authenticate::{Peer, PeerAddress, Presented};
 use crate::listener::Listener;
+use crate::refusal::CertificateFault;
 
 /// Shakes hands by what is in force for the listener now.
 pub(super) async fn handshake(
@@ -25,8 +27,20 @@ pub(super) async fn handshake(
     let stream = tokio::time::timeout(HANDSHAKE_DEADLINE, accepting)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let chain = stream.get_ref().1.peer_certificates();
-    let certificate = chain.zip(vouching).map(|(chain, vouching)| Presented::new(chain, vouching));
+    let session = stream.get_ref().1;
+    // A session that is resumed brings the certificate of its first handshake, unverified.
+    let is_resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+    let verified = (!is_resumed).then(SystemTime::now);
+    let certificate = session
+        .peer_certificates()
+        .zip(vouching)
+        .map(|(chain, vouching)| Presented::new(chain, vouching, verified));
+    let fault = certificate.as_ref().and_then(|one| one.spiffe_id(SystemTime::now()).err());
+    if is_resumed && matches!(fault, Some(CertificateFault::Expired | CertificateFault::Distrusted))
+    {
+        // The caller may have another one by now, which it shows only in a full handshake.
+        tls.forget_sessions();
+    }
     Ok((stream, Peer { address: PeerAddress::Tcp(address), certificate }))
 }
 

@@ -32,7 +32,11 @@ impl Claims {
         let expires = members.get("exp").ok_or(JwtFault::Expired).and_then(seconds)?;
         let not_before = members.get("nbf").map(seconds).transpose()?;
         let subject = match members.get("sub") {
-            Some(Value::String(subject)) if !subject.is_empty() => (**subject).into(),
+            Some(Value::String(subject))
+                if !subject.is_empty() && !subject.contains(char::is_control) =>
+            {
+                (**subject).into()
+            }
             _ => return Err(JwtFault::Subject),
         };
         let issuer = Arc::clone(&issuer.name);

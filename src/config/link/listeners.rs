@@ -90,6 +90,18 @@ fn check_certificates(gateway: &GatewayFile, report: &mut Report) {
         .iter()
         .any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
     let certified = credentials(gateway).find(|(_, c)| matches!(c.value, Credential::SpiffeId(_)));
+    let mut cas = gateway.listeners.iter().filter_map(|listener| {
+        let ca = listener.tls.as_ref()?.client_ca.as_ref()?;
+        Some((listener.place(), ca))
+    });
+    if let (Some((_, first)), true) = (cas.next(), certified.is_some())
+        && let Some((place, _)) = cas.find(|(_, other)| *other != first)
+    {
+        let message = "this listener has another `client_ca`, which can vouch for every SPIFFE id \
+                       as well";
+        let problem = Problem::warning(place, "several-client-cas", message);
+        report.push(problem.with_help("any CA of any listener can name any caller"));
+    }
     if let (false, Some((_, credential))) = (asked_for, certified) {
         let message = "no listener asks for client certificates, so nobody can show this id";
         let help = "give a listener `tls: { …, client_ca: … }`";

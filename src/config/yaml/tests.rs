@@ -286,7 +286,7 @@ fn a_secret_that_begins_like_a_tag_is_not_shown() {
         let mut report = Report::new();
         read(&mut report, "f", text.as_bytes());
         assert!(report.has_errors(), "{text}");
-        let shown = report.render(super::super::report::Color::Plain);
+        let shown = report.render(Color::Plain);
         assert!(!shown.contains("hush"), "{shown}");
     }
 }

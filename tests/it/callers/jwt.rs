@@ -159,7 +159,11 @@ fn misused(signer: &Signer) -> Vec<Bad> {
         ("no-exp", sign(json!({"exp": null})), expired),
         ("exp-text", sign(json!({"exp": in_seconds(600).to_string()})), claim),
         ("early", sign(json!({"nbf": in_seconds(300)})), early),
-        ("no-sub", sign(json!({"sub": null})), "JWT: it has no subject"),
+        (
+            "no-sub",
+            sign(json!({"sub": null})),
+            "JWT: it has no subject, or one with control characters",
+        ),
         ("iss-slash", sign(json!({"iss": format!("{KUBERNETES}/")})), issuer),
         ("iss-none", sign(json!({"iss": null})), issuer),
         (

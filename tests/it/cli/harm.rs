@@ -39,24 +39,24 @@ async fn text_that_is_not_yaml_says_where_and_shows_no_line() {
     gateway.yaml:1:4: anchors and aliases (`&`, `*`) are not supported
           = help: write the value out, or quote it
     gateway.yaml:1:1: gateway.yaml needs `callers`
-        1 | a: !secret [redacted]
+        1 | a: [redacted] [redacted]
           | ^
     gateway.yaml:1:1: gateway.yaml needs `libraries`
-        1 | a: !secret [redacted]
+        1 | a: [redacted] [redacted]
           | ^
     gateway.yaml:1:1: gateway.yaml needs `listeners`
-        1 | a: !secret [redacted]
+        1 | a: [redacted] [redacted]
           | ^
     gateway.yaml:1:1: gateway.yaml needs `tenants`
-        1 | a: !secret [redacted]
+        1 | a: [redacted] [redacted]
           | ^
     gateway.yaml:1:1: unknown field `a` in gateway.yaml
-        1 | a: !secret [redacted]
+        1 | a: [redacted] [redacted]
           | ^
           = help: it may have `listeners`, `admin`, `upstream`, `libraries`, `tenants`, `callers`, `workers`, `shutdown`, …
     gateway.yaml:1:12: tags (`!`) are not supported
-        1 | a: !secret [redacted]
-          |            ^^^^^^^^^^ write the value without it
+        1 | a: [redacted] [redacted]
+          |               ^^^^^^^^^^ write the value without it
     gateway.yaml: the file is UTF-16 or UTF-32; save it as UTF-8
     gateway.yaml:1:4: the file is not UTF-8 from here on
     gateway.yaml:1:4: a control character, U+0007, stands here

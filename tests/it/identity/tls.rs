@@ -1,6 +1,11 @@
 //! TLS itself: versions, protocols, sessions, and what is no TLS.
 
-use rustls::{HandshakeKind, ProtocolVersion};
+use std::sync::Mutex;
+
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
+use rustls::{HandshakeKind, ProtocolVersion, SignatureScheme};
+use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 
 use super::*;
@@ -234,6 +239,58 @@ async fn a_session_ends_with_the_client_ca_that_vouched_for_it() {
         let mut wanted = vec![["below", "spiffe_id", ""]];
         wanted.extend([["whole", "spiffe_id", ""]; 4]);
         assert_eq!(told(&stage.stop().await), wanted, "{version:?}");
+    }
+}
+
+/// A caller that replaces its certificate as it goes, and keeps its sessions.
+#[derive(Debug)]
+struct Rotating(Mutex<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Rotating {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.lock().unwrap()))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn certified(identity: &Identity) -> Arc<CertifiedKey> {
+    let key = identity.key.serialize_der().try_into().unwrap();
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    Arc::new(CertifiedKey::from_der(identity.chain.clone(), key, &provider).unwrap())
+}
+
+#[tokio::test]
+async fn a_caller_that_keeps_its_session_is_known_by_its_new_certificate() {
+    for version in VERSIONS {
+        let stage = Stage::set().await;
+        let end = OffsetDateTime::now_utc() + time::Duration::seconds(3);
+        let old = stage.client_ca.issue(|params| {
+            params.subject_alt_names = vec![uri(WHOLE)];
+            params.not_after = end;
+        });
+        let rotating = Arc::new(Rotating(Mutex::new(certified(&old))));
+        let mut config = client(&stage.server_ca, Some(&old), &[version]);
+        config.client_auth_cert_resolver = Arc::clone(&rotating) as _;
+        assert_eq!(kind(&stage, &config).await, Some(HandshakeKind::Full));
+
+        let new = stage.client_ca.caller(WHOLE);
+        *rotating.0.lock().unwrap() = certified(&new);
+        let left = end - OffsetDateTime::now_utc();
+        tokio::time::sleep(left.try_into().unwrap_or_default()).await;
+        // The session still brings the old certificate: nothing comes of it, and it is forgotten.
+        drop(handshake(stage.address(), &config).await);
+        until("a full handshake", async || {
+            let Ok(stream) = handshake(stage.address(), &config).await else { return false };
+            stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Full)
+        })
+        .await;
+        let mut kept = stage.open(&config).await;
+        assert_eq!(ask(&mut kept, "/v1/files/t1/a", &[]).await.status(), 404, "{version:?}");
+        let served = stage.smh.received().len();
+        assert_eq!(served, 2, "{version:?}");
     }
 }
 
