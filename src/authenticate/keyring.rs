@@ -37,6 +37,12 @@ struct Entry {
     read: Option<KeyDigest>,
 }
 
+impl Entry {
+    fn is_missing(&self) -> bool {
+        matches!(self.credential, Credential::Key(_)) && self.read.is_none()
+    }
+}
+
 impl Keyring {
     /// Reads every key once; what cannot be read is reported, and looked for again later.
     pub fn read(
@@ -114,11 +120,15 @@ impl Keyring {
         authenticator
     }
 
-    /// The callers with a key that was never read, in the order of the configuration.
+    /// The callers with a key that was never read and no other way to prove themselves, in the order
+    /// of the configuration. The next one of two keys may be named before it is there.
     pub fn pending(&self) -> impl Iterator<Item = &Caller> {
-        let missing =
-            |entry: &&Entry| matches!(entry.credential, Credential::Key(_)) && entry.read.is_none();
+        let missing = |entry: &&Entry| entry.is_missing() && !self.has_another_way(&entry.caller);
         self.entries.iter().filter(missing).map(|entry| &*entry.caller)
+    }
+
+    fn has_another_way(&self, caller: &Caller) -> bool {
+        self.entries.iter().any(|entry| entry.caller.name == caller.name && !entry.is_missing())
     }
 }
 
@@ -182,6 +192,19 @@ mod tests {
         assert!(refresh(&mut keyring));
         assert_eq!(who(&keyring, "key-number-one-1"), None);
         assert_eq!(who(&keyring, "key-number-two-2"), Some("a".into()));
+    }
+
+    #[test]
+    fn the_next_of_two_keys_may_be_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |name: &str| Credential::Key(Source::File(folder.path().join(name)));
+        std::fs::write(folder.path().join("now"), "key-number-one-1").unwrap();
+        let pending = |keys: &[&str]| {
+            let ways = keys.iter().map(|name| (caller("a"), key(name)));
+            Keyring::read(ways, Arc::default(), &mut |_, _| {}).pending().count()
+        };
+        assert_eq!((pending(&["now"]), pending(&["now", "next"])), (0, 0));
+        assert_eq!((pending(&["next"]), pending(&["next", "later"])), (1, 2));
     }
 
     #[test]
