@@ -142,7 +142,7 @@ impl ServerTls {
         let before = self.in_force.load_full();
         let new_cas = match client_ca {
             Some(pem) if taken.client_ca != now.client_ca => {
-                Some(pem.and_then(|pem| cas(&pem, &self.files)))
+                Some(pem.and_then(|pem| cas(&pem, &self.files)).map(Some))
             }
             // The same CAs stay the same object: connections need not be verified again.
             _ => None,
@@ -154,30 +154,10 @@ impl ServerTls {
             }
             Ok(pair)
         });
-        let (mut good, mut wrong) = (*taken, None);
-        let cas = match new_cas {
-            Some(Ok(cas)) => {
-                good.client_ca = now.client_ca;
-                Some(cas)
-            }
-            Some(Err(error)) => {
-                wrong = Some(error);
-                before.cas.clone()
-            }
-            None => before.cas.clone(),
-        };
-        let pair = match new_pair {
-            Some(Ok(pair)) => {
-                good.pair = now.pair;
-                pair
-            }
-            Some(Err(error)) => {
-                wrong = Some(error);
-                Arc::clone(&before.pair)
-            }
-            None => Arc::clone(&before.pair),
-        };
-        if good == *taken {
+        let mut wrong = None;
+        let (cas, has_new_cas) = newer(new_cas, before.cas.clone(), &mut wrong);
+        let (pair, has_new_pair) = newer(new_pair, Arc::clone(&before.pair), &mut wrong);
+        if !has_new_cas && !has_new_pair {
             return (Refreshed::Unchanged, wrong);
         }
         match InForce::new(pair, cas) {
@@ -186,7 +166,12 @@ impl ServerTls {
                     trust.replace(Arc::clone(cas));
                 }
                 self.in_force.store(Arc::new(in_force));
-                *taken = good;
+                if has_new_cas {
+                    taken.client_ca = now.client_ca;
+                }
+                if has_new_pair {
+                    taken.pair = now.pair;
+                }
                 (Refreshed::Taken, wrong)
             }
             Err(error) => (Refreshed::Unchanged, Some(error)),
@@ -275,6 +260,22 @@ impl Contents {
             }),
             client_ca: self.client_ca.as_ref().and_then(of).map(Into::into),
         }
+    }
+}
+
+/// What there is that can be used, and whether that is the new.
+fn newer<T>(
+    new: Option<Result<T, TlsError>>,
+    before: T,
+    wrong: &mut Option<TlsError>,
+) -> (T, bool) {
+    match new {
+        Some(Ok(new)) => (new, true),
+        Some(Err(error)) => {
+            *wrong = Some(error);
+            (before, false)
+        }
+        None => (before, false),
     }
 }
 

@@ -368,3 +368,24 @@ async fn callers_of_a_client_ca_that_stays_are_served_on() {
     drop((old, new));
     assert_eq!(told(&stage.stop().await), wanted);
 }
+
+#[tokio::test]
+async fn a_client_ca_is_withdrawn_even_where_the_certificate_beside_it_will_not_do() {
+    let (stage, another) = (Stage::set().await, Ca::new());
+    let old = stage.caller(WHOLE);
+    let mut kept = stage.open(&old).await;
+    assert_eq!(ask(&mut kept, "/v1/files/t1/a", &[]).await.status(), 404);
+    stage.files.put("tls.key", "garbage");
+    stage.files.put_cas(&[&another]);
+    stage.refresh().await;
+    assert_eq!(ask(&mut kept, "/v1/files/t1/a", &[]).await.status(), 401);
+    stage.refuses(&old, "a CA that has gone").await;
+    let mut new = stage.open(&stage.with(&another.caller(WHOLE))).await;
+    assert_eq!(ask(&mut new, "/v1/files/t1/a", &[]).await.status(), 404);
+    assert_eq!(stage.smh.received().len(), 2);
+    let counted = |result| {
+        format!("smh_gateway_tls_reloads_total{{listener=\"127.0.0.1:0\",result=\"{result}\"}}")
+    };
+    assert_eq!(stage.metric(&counted("accepted")).await, Some(1.0));
+    assert_eq!(stage.metric(&counted("rejected")).await, Some(1.0));
+}
