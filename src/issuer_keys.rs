@@ -1,8 +1,8 @@
 //! The keys of JWT issuers: fetched in the background, and kept through outages.
 //!
 //! One task an issuer asks for its JWKS (RFC 7517) at an interval, sooner after a failure, and at once
-//! when a JWT names a key that is not known; but because of a JWT never more often than
-//! [`LEAST_INTERVAL`], since who sends one can be anybody. What fails leaves the keys that there are.
+//! when a JWT names a key that is not known; but because of a JWT at most every ten seconds, since who
+//! sends one can be anybody. What fails leaves the keys that there are.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -144,7 +144,7 @@ impl Guesses {
     }
 
     /// Counts a failure. Also one too many: attempts that were under way together are paid for, up
-    /// to [`LONGEST_WAIT`]. Between [`Guesses::may_try`] and this an attempt may wait for the keys of
+    /// to two minutes. Between [`Guesses::may_try`] and this an attempt may wait for the keys of
     /// an issuer, so there can be as many as there are connections.
     pub fn failed(&self, source: GuessSource, now: Instant) {
         let now = self.since_start(now);
