@@ -10,22 +10,22 @@ use parking_lot::Mutex;
 
 use crate::ids::{RequestId, TenantName};
 use crate::metrics::Metrics;
-use crate::policy::{Freezes, IrreversibleDeletes, Permit};
+use crate::policy::{Halts, IrreversibleDeletes, Permit};
 use crate::relay::Meaning;
 
-/// The freezes that were caused by what SMH did, and when what was logged last. Outlives a reload.
+/// The halts that were caused by what SMH did, and when what was logged last. Outlives a reload.
 #[derive(Default)]
 pub struct Alarms {
-    freezes: ArcSwap<Freezes>,
+    halts: ArcSwap<Halts>,
     /// Keyed by configured names alone.
     logged: Mutex<HashMap<(Meaning, TenantName), Instant>>,
 }
 
 impl Alarms {
-    /// What is frozen now.
+    /// What is halted now.
     #[must_use]
-    pub fn freezes(&self) -> Arc<Freezes> {
-        self.freezes.load_full()
+    pub fn halts(&self) -> Arc<Halts> {
+        self.halts.load_full()
     }
 
     /// Draws the conclusions from an answer of SMH's.
@@ -71,14 +71,14 @@ impl Alarms {
 
     /// An operator has looked: what was halted goes on.
     pub fn resume(&self) {
-        let halted = self.freezes.swap(Arc::default());
-        for tenant in halted.halted() {
+        let halted = self.halts.swap(Arc::default());
+        for tenant in halted.iter() {
             tracing::warn!(%tenant, "deletes are resumed: the configuration was edited");
         }
     }
 
     fn halt(&self, tenant: &TenantName) {
-        self.freezes.rcu(|freezes| freezes.and_halted(tenant));
+        self.halts.rcu(|halts| halts.and(tenant));
     }
 
     /// Whether this kind of thing was not logged for this tenant just now.

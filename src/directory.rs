@@ -139,6 +139,29 @@ impl Tenant {
     }
 }
 
+/// The callers, by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Callers(HashMap<CallerName, Arc<Caller>>);
+
+impl Callers {
+    /// The caller of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Caller>> {
+        self.0.get(name)
+    }
+
+    /// Every caller, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Caller>> {
+        self.0.values()
+    }
+}
+
+impl FromIterator<Arc<Caller>> for Callers {
+    fn from_iter<I: IntoIterator<Item = Arc<Caller>>>(callers: I) -> Self {
+        Self(callers.into_iter().map(|caller| (caller.name.clone(), caller)).collect())
+    }
+}
+
 /// The tenants, by name and by where their files are.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tenants {

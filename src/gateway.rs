@@ -230,7 +230,7 @@ impl Gateway {
     /// Resumes what was halted once the configuration has been edited since. Blocks on files.
     pub fn look_for_an_operator(&self) {
         let mut seen = self.halted_with.lock();
-        if self.alarms.freezes().is_empty() {
+        if self.alarms.halts().is_empty() {
             *seen = None;
             return;
         }

@@ -3,6 +3,8 @@
 //! A matcher of our own, because those of others give meaning to `?`, `[…]` and `{…}`, which are
 //! ordinary characters in the names of files.
 
+use std::fmt;
+
 /// Why a text is not a glob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's text says what it is")]
@@ -35,6 +37,12 @@ struct Rest {
 }
 
 impl NameGlob {
+    /// The one name that matches, where there is no star.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        self.rest.is_none().then_some(&*self.prefix)
+    }
+
     /// Whether the whole name matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
@@ -52,6 +60,18 @@ impl NameGlob {
             }
             None => false,
         })
+    }
+}
+
+/// As it would be written.
+impl fmt::Display for NameGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prefix)?;
+        let Some(Rest { middle, suffix }) = &self.rest else { return Ok(()) };
+        for piece in middle {
+            write!(f, "*{piece}")?;
+        }
+        write!(f, "*{suffix}")
     }
 }
 
@@ -87,6 +107,15 @@ enum Part {
 }
 
 impl PathGlob {
+    /// The first segment of every path that matches, where it is only one.
+    #[must_use]
+    pub fn first_segment(&self) -> Option<&str> {
+        match self.0.first()? {
+            Part::Segment(glob) => glob.literal(),
+            Part::AnySegments => None,
+        }
+    }
+
     /// Whether the whole path matches. Backtracks to the last `**` alone, so the time is bounded
     /// by the product of the two lengths.
     #[must_use]
@@ -127,6 +156,22 @@ fn split(path: &str) -> (&str, Option<&str>) {
     match path.split_once('/') {
         Some((segment, after)) => (segment, Some(after)),
         None => (path, None),
+    }
+}
+
+/// As it would be written.
+impl fmt::Display for PathGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("/")?;
+            }
+            match part {
+                Part::Segment(glob) => glob.fmt(f)?,
+                Part::AnySegments => f.write_str("**")?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,9 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// Longest `user_id` a caller may send, in bytes, after decoding. SMH states no limit.
 pub const MAX_USER_ID_BYTES: usize = 256;
 
+/// Longest text that an operator gives a rule or a freeze, in bytes.
+pub const MAX_TEXT_BYTES: usize = 256;
+
 /// Why a text is not a name of the kind asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -137,6 +140,24 @@ name! {
     |c| c == ' ' || (c.is_ascii_graphic() && !matches!(c, '"' | '\\')),
     "visible ASCII and spaces, without quotes and backslashes"
 }
+name! {
+    /// A ticket or another note to a rule: free text, kept in the log and the audit.
+    Ticket, MAX_TEXT_BYTES, |c| !c.is_control(), "anything but control characters"
+}
+name! {
+    /// Why something is frozen: free text, told to callers.
+    FreezeReason, MAX_TEXT_BYTES, |c| !c.is_control(), "anything but control characters"
+}
+
+/// A rule as answers, the log and the audit name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Citation {
+    /// The rule.
+    pub rule: RuleName,
+    /// What stands behind it.
+    pub ticket: Option<Ticket>,
+}
+
 impl LimitName {
     /// The one limit that no operator writes: on failed authentications.
     #[must_use]

@@ -160,6 +160,31 @@ impl<'b> JsonLine<'b> {
         self
     }
 
+    /// A list of texts, if there are any.
+    pub fn texts_if_any<'t>(
+        &mut self,
+        name: &str,
+        values: impl Iterator<Item = &'t str>,
+    ) -> &mut Self {
+        let mut opened = false;
+        for value in values {
+            if opened {
+                self.buffer.push(b',');
+            } else {
+                self.name(name);
+                self.buffer.push(b'[');
+                opened = true;
+            }
+            self.buffer.push(b'"');
+            escape_into(self.buffer, value);
+            self.buffer.push(b'"');
+        }
+        if opened {
+            self.buffer.push(b']');
+        }
+        self
+    }
+
     /// A whole number.
     pub fn number(&mut self, name: &str, value: u64) -> &mut Self {
         self.name(name);

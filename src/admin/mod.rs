@@ -109,8 +109,8 @@ fn status(gateway: &Gateway) -> Value {
         "library_secrets": gateway.in_force().tokens.secrets().iter().map(secret).collect::<Vec<_>>(),
         "halted_tenants": gateway
             .alarms()
-            .freezes()
-            .halted()
+            .halts()
+            .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>(),
         "certificates": certificates(gateway)

@@ -2,6 +2,7 @@
 
 mod callers;
 mod listeners;
+mod policy;
 mod tenants;
 
 use std::borrow::Borrow;
@@ -15,15 +16,13 @@ use self::tenants::{link_tenants, warn_of_minted_tokens};
 use crate::config::gateway_file::{GatewayFile, Named};
 use crate::config::library_file::Token;
 use crate::config::listener_file::Listener;
-use crate::config::policy_file::{self, Effect, Glob, PolicyFile};
+use crate::config::policy_file::PolicyFile;
 use crate::config::report::{Problem, Report};
 use crate::config::snapshot::{ConfiguredLibrary, Snapshot};
-use crate::config::source::{Place, Spanned};
+use crate::config::source::Spanned;
 use crate::directory::Library;
 use crate::ids::LibraryId;
-use crate::limits::LimitRule;
 use crate::origin::{Origin, Scheme};
-use crate::policy::{NameGlob, Policy, Rule, Selector};
 use crate::secret::Source;
 use crate::token::{MintPlan, TokenSource};
 use crate::upstream::{Settings, tls};
@@ -50,7 +49,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let listeners = listeners::link(&gateway, &folder, report);
     let smh_paths = gateway.listeners.iter().any(|listener| listener.smh_paths);
     let is_whole = gateway.whole && !policy.broken;
-    let (policy, limits) = link_policy(policy, &names, report);
+    let (policy, limits) = policy::link(policy, &names, report);
     let libraries = link_libraries(&gateway, &folder, report);
     let tenants = link_tenants(&gateway, &libraries, &names, smh_paths, report);
     warn_of_minted_tokens(&gateway, &libraries, &policy, report);
@@ -171,78 +170,6 @@ fn link_upstream(gateway: &GatewayFile, folder: &Path, report: &mut Report) -> O
         token_in: upstream.token_in,
         tls,
     })
-}
-
-fn link_policy(
-    file: PolicyFile,
-    names: &Names<'_>,
-    report: &mut Report,
-) -> (Policy, Vec<LimitRule>) {
-    check_names_differ("rule", file.rules.iter().map(|rule| (&rule.name, rule.name.place)), report);
-    check_names_differ("limit", file.limits.iter().map(|l| (&l.name, l.name.place)), report);
-    let mut policy = Policy {
-        permanent_deletes: file.permanent_deletes,
-        irreversible_deletes: file.irreversible_deletes,
-        ..Policy::default()
-    };
-    for policy_file::Rule { name, effect, matches, except } in file.rules {
-        let rule = Rule {
-            name: name.value,
-            matches: selector(matches, names, report),
-            except: except.map(|except| selector(except, names, report)),
-        };
-        match effect {
-            Effect::Deny => policy.deny.push(rule),
-            Effect::AllowPermanent => policy.allow_permanent.push(rule),
-        }
-    }
-    let limits = file.limits.into_iter().map(|limit| LimitRule {
-        name: limit.name.value,
-        per: limit.per,
-        matches: selector(limit.matches, names, report),
-        rate: limit.rate,
-        burst: limit.burst,
-    });
-    (policy, limits.collect())
-}
-
-/// Names that are no globs must be names of something: a misspelt one would never match.
-fn selector(file: policy_file::Selector, names: &Names<'_>, report: &mut Report) -> Selector {
-    let mut known = |globs: Option<Vec<Glob>>, kind: &str, known: Option<&[&str]>| {
-        globs.map(|globs| {
-            let check = |Spanned { place, value: (text, glob) }: Glob| -> NameGlob {
-                if let Some(known) = known
-                    && !text.contains('*')
-                    && !known.contains(&text.as_str())
-                {
-                    report.unknown_name(place, kind, &text, known.iter().copied());
-                }
-                glob
-            };
-            globs.into_iter().map(check).collect()
-        })
-    };
-    Selector {
-        callers: known(file.callers, "caller", names.callers.as_deref()),
-        tenants: known(file.tenants, "tenant", names.tenants.as_deref()),
-        user_ids: known(file.user_ids, "user", None),
-        paths: file.paths,
-    }
-}
-
-fn check_names_differ<'f, T: Eq + std::hash::Hash + 'f>(
-    kind: &str,
-    names: impl Iterator<Item = (&'f Spanned<T>, Place)>,
-    report: &mut Report,
-) {
-    let mut seen = HashMap::new();
-    for (name, place) in names {
-        if let Some(first) = seen.insert(&name.value, place) {
-            let message = format!("another {kind} has this name, on line {}", first.line);
-            let help = "answers and logs name it: give it a name of its own";
-            report.push(Problem::error(place, message).with_help(help));
-        }
-    }
 }
 
 /// Paths in a file are relative to the folder that it is in.

@@ -7,14 +7,18 @@ use crate::config::decode::{self, Fields};
 use crate::config::report::{Problem, Report};
 use crate::config::source::Spanned;
 use crate::config::yaml::{Node, Value};
-use crate::ids::{LimitName, RuleName};
+use crate::ids::{CallerName, FreezeReason, LimitName, RuleName, TenantName, Ticket};
 use crate::limits::{Per, Rate};
-use crate::policy::{IrreversibleDeletes, NameGlob, PathGlob, PermanentDeletes};
+use crate::policy::{
+    Effect, IrreversibleDeletes, NameGlob, PathGlob, PermanentDeletes, RuleMode, Until,
+};
 
 /// What is wrong is left out, so that the rest is still checked; `broken` says whether that was so.
 #[derive(Default)]
 pub(super) struct PolicyFile {
     pub(super) broken: bool,
+    pub(super) dry_run: bool,
+    pub(super) freezes: Vec<Freeze>,
     pub(super) permanent_deletes: PermanentDeletes,
     pub(super) irreversible_deletes: IrreversibleDeletes,
     pub(super) rules: Vec<Rule>,
@@ -26,12 +30,20 @@ pub(super) struct Rule {
     pub(super) effect: Effect,
     pub(super) matches: Selector,
     pub(super) except: Option<Selector>,
+    pub(super) until: Option<Until>,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) mode: RuleMode,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
-    Deny,
-    AllowPermanent,
+pub(super) struct Freeze {
+    pub(super) what: Spanned<Frozen>,
+    pub(super) reason: Option<FreezeReason>,
+}
+
+pub(super) enum Frozen {
+    Everything,
+    Caller(CallerName),
+    Tenant(TenantName),
 }
 
 /// A glob, and the text it was made of, to look up the name that it may be.
@@ -51,6 +63,7 @@ pub(super) struct Limit {
     pub(super) matches: Selector,
     pub(super) rate: Rate,
     pub(super) burst: NonZeroU32,
+    pub(super) mode: RuleMode,
 }
 
 pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
@@ -60,15 +73,8 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
     }
     let mut fields = Fields::of(root, "policy.yaml", report)?;
     let dry_run = fields.or("dry_run", false);
-    if dry_run == Some(true) {
-        fields.not_yet_supported("dry_run");
-    }
-    let freezes = fields.or_with("freeze", 0, |node, report| {
-        decode::list(node, report, |_, _| Some(())).map(|freezes| freezes.len())
-    });
-    if freezes.is_some_and(|freezes| freezes > 0) {
-        fields.not_yet_supported("freeze");
-    }
+    let freezes =
+        fields.or_with("freeze", Vec::new(), |node, report| decode::list(node, report, freeze));
     let irreversible =
         fields.or_with("irreversible_deletes", IrreversibleDeletes::Alarm, |node, report| {
             let words = [
@@ -92,10 +98,14 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
     let rules = rules.unwrap_or_else(|| vec![None]);
     let limits = limits.unwrap_or_else(|| vec![None]);
     Some(PolicyFile {
-        broken: permanent.is_none()
+        broken: dry_run.is_none()
+            || freezes.is_none()
+            || permanent.is_none()
             || irreversible.is_none()
             || rules.iter().any(Option::is_none)
             || limits.iter().any(Option::is_none),
+        dry_run: dry_run.unwrap_or_default(),
+        freezes: freezes.unwrap_or_default(),
         permanent_deletes: permanent.unwrap_or_default(),
         irreversible_deletes: irreversible.unwrap_or_default(),
         rules: rules.into_iter().flatten().collect(),
@@ -113,19 +123,21 @@ impl PolicyFile {
 fn rule(node: &Node, report: &mut Report) -> Option<Rule> {
     let mut fields = Fields::of(node, "a rule", report)?;
     let name = fields.required_with("name", rule_name);
-    for later in ["until", "ticket"] {
-        fields.not_yet_supported(later);
-    }
-    let mode = enforced(&mut fields);
+    let until = fields.or_with("until", None, |node, report| {
+        decode::parsed(node, "an end", report, |text| Until::try_from(text)).map(Some)
+    });
+    let ticket = fields.or_with("ticket", None, |node, report| {
+        decode::parsed(node, "a ticket", report, |text| Ticket::try_from(text)).map(Some)
+    });
+    let mode = mode(&mut fields);
     let chosen = fields.one_of(&["deny", "allow_permanent"]);
     let effect = chosen.and_then(|(key, node)| {
         let effect = if key == "deny" { Effect::Deny } else { Effect::AllowPermanent };
         rule_selector(node, fields.report()).map(|selectors| (effect, selectors))
     });
     fields.finish();
-    mode?;
     let (effect, (matches, except)) = effect?;
-    Some(Rule { name: name?, effect, matches, except })
+    Some(Rule { name: name?, effect, matches, except, until: until?, ticket: ticket?, mode: mode? })
 }
 
 fn rule_name(node: &Node, report: &mut Report) -> Option<Spanned<RuleName>> {
@@ -133,17 +145,42 @@ fn rule_name(node: &Node, report: &mut Report) -> Option<Spanned<RuleName>> {
     Some(Spanned { place: node.place, value: name })
 }
 
-/// `mode: enforce`, which is also the default.
-fn enforced(fields: &mut Fields<'_, '_>) -> Option<()> {
-    let enforce = fields.or_with("mode", true, |node, report| {
-        decode::word(node, "a mode", report, &[("enforce", true), ("shadow", false)])
-    })?;
-    if !enforce {
-        let place = fields.get("mode").map(|node| node.place)?;
-        fields.report().error(place, "`mode: shadow` is not yet supported");
-        return None;
+/// `{ everything: true }`, `{ caller: NAME }` or `{ tenant: NAME }`, each with an optional `reason`.
+fn freeze(node: &Node, report: &mut Report) -> Option<Freeze> {
+    let mut fields = Fields::of(node, "a freeze", report)?;
+    let reason = fields.or_with("reason", None, |node, report| {
+        decode::parsed(node, "a reason", report, |text| FreezeReason::try_from(text)).map(Some)
+    });
+    let chosen = fields.one_of(&["everything", "caller", "tenant"]);
+    let what = chosen.and_then(|(key, node)| {
+        let report = fields.report();
+        let what = match key {
+            "caller" => decode::parsed(node, "a caller", report, |text| CallerName::try_from(text))
+                .map(Frozen::Caller),
+            "tenant" => decode::parsed(node, "a tenant", report, |text| TenantName::try_from(text))
+                .map(Frozen::Tenant),
+            _ => everything(node, report),
+        };
+        what.map(|value| Spanned { place: node.place, value })
+    });
+    fields.finish();
+    Some(Freeze { what: what?, reason: reason? })
+}
+
+fn everything(node: &Node, report: &mut Report) -> Option<Frozen> {
+    if <bool as decode::Decode>::decode(node, report)? {
+        return Some(Frozen::Everything);
     }
-    Some(())
+    let problem = Problem::error(node.place, "this freezes nothing");
+    report.push(problem.with_help("say `everything: true`, or take the entry out"));
+    None
+}
+
+fn mode(fields: &mut Fields<'_, '_>) -> Option<RuleMode> {
+    fields.or_with("mode", RuleMode::Enforce, |node, report| {
+        let words = [("enforce", RuleMode::Enforce), ("shadow", RuleMode::Shadow)];
+        decode::word(node, "a mode", report, &words)
+    })
 }
 
 fn rule_selector(node: &Node, report: &mut Report) -> Option<(Selector, Option<Selector>)> {
@@ -222,7 +259,7 @@ fn limit(node: &Node, report: &mut Report) -> Option<Limit> {
         Some(Spanned { place: node.place, value: name })
     });
     fields.not_yet_supported("warn_at");
-    let mode = enforced(&mut fields);
+    let mode = mode(&mut fields);
     let per = fields.or_with("per", Per::default(), per);
     let rate = fields.required_with("limit", rate);
     let burst = fields.or_with("burst", None, |node, report| positive(node, report).map(Some));
@@ -235,10 +272,9 @@ fn limit(node: &Node, report: &mut Report) -> Option<Limit> {
         fields.report().push(problem.with_help("make it smaller, or the limit larger"));
     }
     fields.finish();
-    mode?;
     let rate = rate?;
     let burst = burst?.unwrap_or(rate.count());
-    Some(Limit { name: name?, per: per?, matches: matches?, rate, burst })
+    Some(Limit { name: name?, per: per?, matches: matches?, rate, burst, mode: mode? })
 }
 
 fn per(node: &Node, report: &mut Report) -> Option<Per> {

@@ -1,5 +1,7 @@
 //! The whole configuration, checked and compiled. Immutable, and without any state.
 
+mod policy;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use crate::ids::LibraryId;
 use crate::issuer_keys::{IssuerPlan, JwksSource};
 use crate::limits::LimitRule;
 use crate::listener::{At, Group, Plan};
-use crate::policy::{PermanentDeletes, Policy};
+use crate::policy::Policy;
 use crate::secret::{REDACTED, Source};
 use crate::token::{Grantee, TokenSource};
 use crate::upstream::Settings;
@@ -138,23 +140,8 @@ impl Snapshot {
                 "delay": format!("{:?}", self.shutdown.delay),
                 "drain": format!("{:?}", self.shutdown.drain),
             },
-            "policy": self.policy_summary(),
+            "policy": policy::shown(&self.policy, &self.limits),
             "sha256": self.sha256,
-        })
-    }
-
-    fn policy_summary(&self) -> Value {
-        let names = |rules: &[crate::policy::Rule]| {
-            rules.iter().map(|rule| rule.name.to_string()).collect::<Vec<_>>()
-        };
-        json!({
-            "permanent_deletes": match self.policy.permanent_deletes {
-                PermanentDeletes::Deny => "deny",
-                PermanentDeletes::ByRule => "by_rule",
-            },
-            "deny": names(&self.policy.deny),
-            "allow_permanent": names(&self.policy.allow_permanent),
-            "rate_limits": self.limits.iter().map(|l| l.name.to_string()).collect::<Vec<_>>(),
         })
     }
 }

@@ -106,17 +106,19 @@ impl Worker {
         record.asked(&delete);
 
         let caller = self.caller(&in_force, head, inbound, deadline, record).await?;
-        let freezes = self.gateway.alarms().freezes();
-        let decision = in_force.policy.decide(&in_force.tenants, &freezes, caller, delete);
+        let (halts, now) = (self.gateway.alarms().halts(), SystemTime::now());
+        let decision = in_force.policy.decide(&in_force.tenants, &halts, caller, delete, now);
+        record.unheeded(decision.unheeded);
         if intent == Intent::DryRun {
-            return Ok(dry_run(decision, &in_force, record));
+            return Ok(dry_run(decision.outcome, &in_force, record));
         }
-        let permit = decision?;
+        let permit = decision.outcome?;
         record.permitted(&permit);
 
         let most = in_force.max_in_flight;
         let _place = self.gateway.in_flight().enter_below(most).ok_or(Refusal::Overloaded)?;
         let admission = in_force.limits.admit(permit)?;
+        record.admitted(&admission);
         self.forward(&admission, &in_force, deadline, record).await
     }
 
@@ -186,7 +188,7 @@ impl Worker {
     ) -> Result<Response<Bytes>, Refusal> {
         let permit = admission.permit();
         let settings = &in_force.upstream;
-        let may_send = || !self.gateway.alarms().freezes().is_halted(&permit.tenant().name);
+        let may_send = || !self.gateway.alarms().halts().contains(&permit.tenant().name);
         let first = in_force.tokens.current(permit, deadline).await?;
 
         let (client, tries) = (&self.upstream, record.tries());
@@ -254,10 +256,14 @@ fn dry_run(
             in_force.limits.would_refuse(&permit)
         })
         .unwrap_or_else(Some);
+    let rule = match &refusal {
+        Some(refusal) => refusal.rule(),
+        None => record.allowed_by(),
+    };
     let body = json!({
         "decision": if refusal.is_none() { "allow" } else { "deny" },
         "code": refusal.as_ref().map(|refusal| refusal.code().name()),
-        "rule": refusal.as_ref().and_then(Refusal::rule).map(RuleName::as_str),
+        "rule": rule.map(RuleName::as_str),
     });
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = StatusCode::ACCEPTED;

@@ -11,9 +11,11 @@ use crate::authenticate::{PeerAddress, Proof};
 use crate::delete::{Delete, DeletePath, Mode, TenantRef};
 use crate::directory::{Caller, Tenant};
 use crate::gateway::Gateway;
-use crate::ids::{LimitName, MAX_NAME_BYTES, RequestId, RuleName, UserId};
+use crate::ids::{Citation, LimitName, MAX_NAME_BYTES, RequestId, RuleName, Ticket, UserId};
+use crate::limits::{Admission, ShadowLimits};
 use crate::log::{JsonLine, Lines};
-use crate::policy::Permit;
+use crate::metrics::Metrics;
+use crate::policy::{Permit, Unheeded};
 use crate::refusal::{Outcome, Refusal};
 use crate::relay::Meaning;
 use crate::upstream::{Answer, Failed, Tries};
@@ -28,6 +30,9 @@ pub(super) struct Record {
     caller: Option<(Arc<Caller>, Proof)>,
     asked: Option<Asked>,
     tenant: Option<Arc<Tenant>>,
+    allowed_by: Option<Arc<Citation>>,
+    unheeded: Unheeded,
+    shadow_limits: ShadowLimits,
     smh: Option<Smh>,
     meaning: Meaning,
     cause: Option<String>,
@@ -78,6 +83,9 @@ impl Record {
             caller: None,
             asked: None,
             tenant: None,
+            allowed_by: None,
+            unheeded: Unheeded::new(),
+            shadow_limits: ShadowLimits::new(),
             smh: None,
             meaning: Meaning::AsItSays,
             cause: None,
@@ -103,8 +111,23 @@ impl Record {
         });
     }
 
+    /// What the rules that are not enforced would have said.
+    pub(super) fn unheeded(&mut self, rules: Unheeded) {
+        self.unheeded = rules;
+    }
+
+    pub(super) fn admitted(&mut self, admission: &Admission) {
+        self.shadow_limits.clone_from(admission.shadow());
+    }
+
+    /// The rule that lets a permanent delete through.
+    pub(super) fn allowed_by(&self) -> Option<&RuleName> {
+        self.allowed_by.as_ref().map(|cited| &cited.rule)
+    }
+
     pub(super) fn permitted(&mut self, permit: &Permit) {
         self.tenant = Some(Arc::clone(permit.tenant()));
+        self.allowed_by = permit.allowed_by().cloned();
         if let Some(asked) = &mut self.asked {
             // The tenant may have a user of its own.
             asked.user_id = permit.subject().user_id.cloned();
@@ -165,6 +188,9 @@ impl Record {
                 .text_if("user_id", user_id.as_ref().map(UserId::as_str));
         }
         self.write_end(&mut line);
+        let shadow_rules = self.unheeded.iter().map(|cited| cited.rule.as_str());
+        line.texts_if_any("shadow_rules", shadow_rules);
+        line.texts_if_any("shadow_limits", self.shadow_limits.iter().map(LimitName::as_str));
         if let Some(Smh { status, code, request_id }) = &self.smh {
             line.number("smh_status", u64::from(*status)).text_if("smh_code", code.as_deref());
             line.text_if("smh_request_id", request_id.as_deref());
@@ -204,25 +230,73 @@ impl Record {
     fn write_end(&self, line: &mut JsonLine<'_>) {
         match &self.ended {
             Some(Ended::Relayed(status)) => {
-                line.number("status", u64::from(*status)).text("outcome", "relayed");
+                line.number("status", u64::from(*status));
+                self.write_cited(line);
+                line.text("outcome", "relayed");
             }
             Some(Ended::Refused(refusal)) => {
                 line.number("status", u64::from(refusal.code().status().as_u16()));
-                write_refusal(refusal, line);
+                self.write_refusal(refusal, line);
                 line.text("outcome", refusal.outcome().as_str());
             }
             Some(Ended::DryRun(refusal)) => {
                 line.number("status", 202).flag("dry_run", true);
-                if let Some(refusal) = refusal {
-                    write_refusal(refusal, line);
+                match refusal {
+                    Some(refusal) => self.write_refusal(refusal, line),
+                    None => self.write_cited(line),
                 }
                 line.text("outcome", Outcome::NotSent.as_str());
             }
             None => {
                 let outcome =
                     if self.tries.sent() > 0 { Outcome::Unknown } else { Outcome::NotSent };
-                line.text("code", "Abandoned").text("outcome", outcome.as_str());
+                line.text("code", "Abandoned");
+                self.write_cited(line);
+                line.text("outcome", outcome.as_str());
             }
+        }
+    }
+}
+
+impl Record {
+    /// The rule that denied it, or let it through.
+    fn cited(&self) -> Option<&Citation> {
+        let denied_by = match &self.ended {
+            Some(Ended::Refused(refusal) | Ended::DryRun(Some(refusal))) => refusal.cited(),
+            Some(Ended::Relayed(_) | Ended::DryRun(None)) | None => None,
+        };
+        denied_by.or(self.allowed_by.as_deref())
+    }
+
+    fn write_cited(&self, line: &mut JsonLine<'_>) {
+        let Some(Citation { rule, ticket }) = self.cited() else { return };
+        line.text("rule", rule.as_str());
+        line.text_if("ticket", ticket.as_ref().map(Ticket::as_str));
+    }
+
+    fn write_refusal(&self, refusal: &Refusal, line: &mut JsonLine<'_>) {
+        line.text("code", refusal.code().name());
+        self.write_cited(line);
+        line.text_if("limit", refusal.limit().map(LimitName::as_str));
+        if let Refusal::Unauthenticated(fault) = refusal {
+            // Told here alone: the answer does not help to guess.
+            line.text("reason", &fault.to_string());
+        }
+    }
+
+    /// A question that was only asked counts for no rule.
+    fn count_rules(&self, metrics: &Metrics) {
+        if matches!(self.ended, Some(Ended::DryRun(_))) {
+            return;
+        }
+        if let Some(Citation { rule, .. }) = self.cited() {
+            metrics.policy.decided(rule);
+        }
+        for cited in &self.unheeded {
+            metrics.policy.would_have_decided(&cited.rule);
+        }
+        for limit in &self.shadow_limits {
+            metrics.policy.would_have_refused(limit);
         }
     }
 }
@@ -257,6 +331,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         let metrics = self.gateway.metrics();
+        self.count_rules(metrics);
         match &self.ended {
             Some(Ended::Relayed(status)) => metrics.relayed(*status, took),
             Some(Ended::Refused(refusal)) => metrics.refused(refusal, took),
@@ -270,16 +345,6 @@ impl Drop for Record {
         if !self.lines.append(|buffer| self.write(took, buffer)) {
             metrics.log_lines_dropped.inc();
         }
-    }
-}
-
-fn write_refusal(refusal: &Refusal, line: &mut JsonLine<'_>) {
-    line.text("code", refusal.code().name());
-    line.text_if("rule", refusal.rule().map(RuleName::as_str));
-    line.text_if("limit", refusal.limit().map(LimitName::as_str));
-    if let Refusal::Unauthenticated(fault) = refusal {
-        // Told here alone: the answer does not help to guess.
-        line.text("reason", &fault.to_string());
     }
 }
 

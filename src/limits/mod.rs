@@ -10,17 +10,19 @@ mod store;
 
 pub use self::guesses::{GuessSource, Guesses};
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::{NotUntil, Quota, RateLimiter};
+use smallvec::SmallVec;
 
 use self::store::{BoundedStore, Key, MAX_KEYS, Peek};
 use crate::directory::Fingerprint;
 use crate::ids::LimitName;
-use crate::policy::{Permit, Selector, Subject};
+use crate::policy::{Enforcement, Permit, RuleMode, Selector, Subject};
 use crate::refusal::{Exhausted, Refusal};
 
 /// What a limit counts for each of: with nothing chosen, one count for all.
@@ -50,6 +52,8 @@ pub struct LimitRule {
     pub rate: Rate,
     /// How many at once after a pause.
     pub burst: NonZeroU32,
+    /// Whether it refuses.
+    pub mode: RuleMode,
 }
 
 /// So many deletes in so long a time.
@@ -83,18 +87,44 @@ impl Rate {
     }
 }
 
+/// As an operator would write it.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, window, .. } = self;
+        match window.as_secs() {
+            1 => write!(f, "{count}/s"),
+            60 => write!(f, "{count}/min"),
+            3_600 => write!(f, "{count}/h"),
+            86_400 => write!(f, "{count}/day"),
+            _ => write!(f, "{count} in {window:?}"),
+        }
+    }
+}
+
 /// Ten years.
 const LONGEST_BURST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Proof that the limits let a delete through. Only [`Limits::admit`] makes one.
 #[derive(Debug)]
-pub struct Admission(Permit);
+pub struct Admission {
+    permit: Permit,
+    shadow: ShadowLimits,
+}
+
+/// Limits that would have refused a delete, had they been enforced. They were not charged.
+pub type ShadowLimits = SmallVec<[LimitName; 1]>;
 
 impl Admission {
     /// What was admitted.
     #[must_use]
     pub fn permit(&self) -> &Permit {
-        &self.0
+        &self.permit
+    }
+
+    /// Limits that would have refused it.
+    #[must_use]
+    pub fn shadow(&self) -> &ShadowLimits {
+        &self.shadow
     }
 }
 
@@ -134,36 +164,48 @@ impl<C: Clock + Clone> Limits<C> {
     /// # Errors
     /// [`Refusal::RateLimited`] with, of the limits that are used up, the one that takes longest.
     pub fn admit(&self, permit: Permit) -> Result<Admission, Refusal> {
-        match self.charge(&permit.subject()) {
-            None => Ok(Admission(permit)),
-            Some(exhausted) => Err(Refusal::RateLimited(Box::new(exhausted))),
+        match self.charge(&permit) {
+            Ok(shadow) => Ok(Admission { permit, shadow }),
+            Err(exhausted) => Err(Refusal::RateLimited(Box::new(exhausted))),
         }
     }
 
     /// What [`Limits::admit`] would refuse with. Charges nothing.
     #[must_use]
     pub fn would_refuse(&self, permit: &Permit) -> Option<Refusal> {
-        let exhausted = self.longest_wait(&self.limits, &permit.subject())?;
+        let exhausted = self.longest_wait(&self.limits, permit)?;
         Some(Refusal::RateLimited(Box::new(exhausted)))
     }
 
-    fn charge(&self, subject: &Subject<'_>) -> Option<Exhausted> {
-        let first = self.limits.iter().position(|limit| limit.charge(subject).is_err())?;
-        for charged in self.limits.get(..first).unwrap_or_default() {
-            charged.refund(subject);
+    fn charge(&self, permit: &Permit) -> Result<ShadowLimits, Exhausted> {
+        let (subject, mut shadow) = (permit.subject(), ShadowLimits::new());
+        for (position, limit) in self.limits.iter().enumerate() {
+            match limit.charge(&subject) {
+                Ok(()) => {}
+                Err(_) if limit.is_shadow(permit) => shadow.push(limit.rule.name.clone()),
+                Err(_) => {
+                    let before = self.limits.get(..position).unwrap_or_default();
+                    for charged in before.iter().filter(|one| !shadow.contains(&one.rule.name)) {
+                        charged.refund(&subject);
+                    }
+                    // The caller is told the longest wait, so those behind it are asked as well.
+                    let rest = self.limits.get(position..).unwrap_or_default();
+                    // Its share may have grown back in between: then the next try will pass.
+                    return Err(self
+                        .longest_wait(rest, permit)
+                        .unwrap_or_else(|| limit.exhausted(Duration::ZERO)));
+                }
+            }
         }
-        // The caller is told the longest wait, so the limits behind the first are asked as well.
-        let rest = self.limits.get(first..).unwrap_or_default();
-        self.longest_wait(rest, subject)
-            // The first one's share grew back in between: the next try will pass.
-            .or_else(|| self.limits.get(first).map(|limit| limit.exhausted(Duration::ZERO)))
+        Ok(shadow)
     }
 
-    fn longest_wait(&self, limits: &[Limit<C>], subject: &Subject<'_>) -> Option<Exhausted> {
+    fn longest_wait(&self, limits: &[Limit<C>], permit: &Permit) -> Option<Exhausted> {
         limits
             .iter()
+            .filter(|limit| !limit.is_shadow(permit))
             .filter_map(|limit| {
-                let until = limit.peek(subject).err()?;
+                let until = limit.peek(&permit.subject()).err()?;
                 Some(limit.exhausted(until.wait_time_from(self.clock.now())))
             })
             .max_by_key(|exhausted| exhausted.wait)
@@ -181,6 +223,11 @@ impl<C: Clock + Clone> Limit<C> {
         let limiter = RateLimiter::new(quota, store.clone(), clock.clone());
         let looker = RateLimiter::new(quota, Peek(store.clone()), clock);
         Self { rule, store, limiter, looker }
+    }
+
+    /// Whether it only counts what it would refuse.
+    fn is_shadow(&self, permit: &Permit) -> bool {
+        self.rule.mode == RuleMode::Shadow || permit.enforcement() == Enforcement::DryRun
     }
 
     fn charge(&self, subject: &Subject<'_>) -> Result<(), NotUntil<C::Instant>> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use crate::delete::{Paths, Route};
 use crate::directory::{Caller, Library, RecycleBin, Tenant, Tenants, UserIdRule};
 use crate::ids::{CallerName, LibraryId, SpaceId, TenantName};
 use crate::origin::Origin;
-use crate::policy::{Freezes, NameGlob, Policy};
+use crate::policy::{Halts, NameGlob, Policy};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,6 +22,7 @@ fn limit(name: &str, per: Per, count: u32, burst: u32) -> LimitRule {
         matches: Selector::default(),
         rate: Rate::new(NonZeroU32::new(count).unwrap(), SECOND).unwrap(),
         burst: NonZeroU32::new(burst).unwrap(),
+        mode: RuleMode::Enforce,
     }
 }
 
@@ -45,10 +47,12 @@ fn permit(caller: &str, target: &str) -> Permit {
     Policy::default()
         .decide(
             &tenants,
-            &Freezes::default(),
+            &Halts::default(),
             &caller,
             Route::of(&uri, Paths::Own).unwrap().delete().unwrap(),
+            SystemTime::now(),
         )
+        .outcome
         .unwrap()
 }
 
@@ -159,4 +163,33 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_shadow_limit_is_counted_and_refuses_nobody() {
+    let shadow = LimitRule { mode: RuleMode::Shadow, ..limit("shadow", Per::default(), 1, 1) };
+    let (limits, _) = limits(vec![shadow, limit("all", Per::default(), 1, 3)]);
+    let admitted = |_| limits.admit(permit("a", "photos/x")).map(|a| a.shadow().to_vec());
+    let names: Vec<_> = (0..3).map(admitted).map(Result::unwrap).collect();
+    let name = LimitName::try_from("shadow").unwrap();
+    assert_eq!(names, [vec![], vec![name.clone()], vec![name]]);
+    assert_eq!(refused(&limits, permit("a", "photos/x")).unwrap().0, "all");
+    assert!(limits.would_refuse(&permit("a", "photos/x")).is_some());
+}
+
+#[test]
+fn a_delete_that_an_enforced_limit_refuses_has_charged_no_shadow_limit() {
+    let shadow = |burst| {
+        let mode = RuleMode::Shadow;
+        LimitRule { mode, ..limit(&format!("shadow {burst}"), Per::default(), 1, burst) }
+    };
+    let (limits, clock) = limits(vec![shadow(1), shadow(2), limit("all", Per::default(), 1, 1)]);
+    assert!(refused(&limits, permit("a", "photos/x")).is_none());
+    // The first is used up by now and not charged; the second is, and gets it back.
+    for _ in 0..3 {
+        assert_eq!(refused(&limits, permit("a", "photos/x")).unwrap().0, "all");
+    }
+    clock.advance(SECOND);
+    let admission = limits.admit(permit("a", "photos/x")).unwrap();
+    assert!(admission.shadow().is_empty());
 }

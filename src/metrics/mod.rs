@@ -4,9 +4,11 @@
 //! enumerations, never anything a caller chose.
 
 mod identity;
+mod policy;
 mod tokens;
 
 pub use self::identity::IdentityMetrics;
+pub use self::policy::PolicyMetrics;
 pub use self::tokens::TokenMetrics;
 
 use std::sync::atomic::AtomicI64;
@@ -42,6 +44,8 @@ pub struct Metrics {
     pub tokens: TokenMetrics,
     /// Callers proving who they are.
     pub identity: IdentityMetrics,
+    /// What rules and limits did, or would have done.
+    pub policy: PolicyMetrics,
     /// Deletes of which no end is known: the process ended, or a bug ended the work on them.
     pub abandoned: Counter,
     /// Requests with `X-Dry-Run: 1`.
@@ -117,6 +121,7 @@ impl Metrics {
             ),
             tokens: TokenMetrics::new(&mut registry),
             identity: IdentityMetrics::new(&mut registry),
+            policy: PolicyMetrics::new(&mut registry),
             abandoned: counter(
                 &mut registry,
                 "deletes_abandoned",

@@ -1,44 +1,73 @@
-//! What is frozen: tenants whose deletes were halted, until an operator looks.
+//! What is frozen: by the policy, or because of what SMH did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::TenantName;
-use crate::refusal::{FreezeFault, Refusal};
+use crate::directory::{Caller, Tenant};
+use crate::ids::{CallerName, FreezeReason, TenantName};
+use crate::refusal::{FreezeFault, Frozen, Refusal};
 
-/// The freezes in force. Cheap to ask while there are none.
+/// `freeze` of policy.yaml.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Freezes {
-    halted: BTreeSet<TenantName>,
+    /// Everything, and perhaps why.
+    pub everything: Option<Option<FreezeReason>>,
+    /// What these callers ask for.
+    pub callers: BTreeMap<CallerName, Option<FreezeReason>>,
+    /// What is asked for in these tenants.
+    pub tenants: BTreeMap<TenantName, Option<FreezeReason>>,
 }
 
 impl Freezes {
-    /// These freezes, and one more: a tenant whose recycle bin turned out to be off.
+    pub(super) fn check(&self, caller: &Caller, tenant: &Tenant) -> Result<(), Refusal> {
+        let frozen = |what, reason: &Option<FreezeReason>| {
+            Err(Refusal::Frozen(FreezeFault::Operator { what, reason: reason.clone() }))
+        };
+        if let Some(reason) = &self.everything {
+            return frozen(Frozen::Everything, reason);
+        }
+        if let Some(reason) = self.callers.get(&caller.name) {
+            return frozen(Frozen::Caller, reason);
+        }
+        if let Some(reason) = self.tenants.get(&tenant.name) {
+            return frozen(Frozen::Tenant, reason);
+        }
+        Ok(())
+    }
+}
+
+/// Tenants whose deletes were halted because of what SMH did, until an operator looks. Cheap to ask
+/// while there are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Halts(BTreeSet<TenantName>);
+
+impl Halts {
+    /// These, and one more: a tenant whose recycle bin turned out to be off.
     #[must_use]
-    pub fn and_halted(&self, tenant: &TenantName) -> Self {
+    pub fn and(&self, tenant: &TenantName) -> Self {
         let mut more = self.clone();
-        more.halted.insert(tenant.clone());
+        more.0.insert(tenant.clone());
         more
     }
 
-    /// The tenants that were halted, by name.
-    pub fn halted(&self) -> impl Iterator<Item = &TenantName> {
-        self.halted.iter()
+    /// The tenants, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &TenantName> {
+        self.0.iter()
     }
 
-    /// Whether nothing is frozen.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.halted.is_empty()
+        self.0.is_empty()
     }
 
     /// Whether this tenant was halted.
     #[must_use]
-    pub fn is_halted(&self, tenant: &TenantName) -> bool {
-        self.halted.contains(tenant)
+    pub fn contains(&self, tenant: &TenantName) -> bool {
+        self.0.contains(tenant)
     }
 
     pub(super) fn check(&self, tenant: &TenantName) -> Result<(), Refusal> {
-        if self.is_halted(tenant) {
+        if self.contains(tenant) {
             return Err(Refusal::Frozen(FreezeFault::Irreversible));
         }
         Ok(())

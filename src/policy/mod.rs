@@ -1,29 +1,42 @@
 //! What is allowed: the operator's rules, compiled, and the one function that decides by them.
 //!
-//! Pure: no clock, no file, no socket. Everything that decides (the server now; `explain`, `test`
-//! and `replay` later) calls [`Policy::decide`].
+//! Pure: no clock, no file, no socket. Everything that decides (the server, `X-Dry-Run`, `explain`,
+//! `test`, `replay`) calls [`Policy::decide`].
 
 mod freeze;
+mod hypothetical;
+mod index;
+mod rule;
+mod rules;
 
-pub use self::freeze::Freezes;
+pub use self::freeze::{Freezes, Halts};
+pub use self::hypothetical::Hypothetical;
+pub use self::index::Known;
+pub use self::rule::{Condition, Effect, Rule, RuleMode, Selector, Standing, Until};
+pub use self::rules::Rules;
 pub use crate::glob::{GlobError, NameGlob, PathGlob};
 
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use smallvec::SmallVec;
 
 use crate::delete::{Delete, DeletePath, Mode};
 use crate::directory::{Caller, RecycleBin, Tenant, Tenants, UserIdRule};
-use crate::ids::{RuleName, UserId};
+use crate::ids::{Citation, UserId};
 use crate::refusal::{Permanence, QueryFault, Refusal};
 
 /// The policy in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
+    /// Whether what could be undone is refused by rules and limits, or only counted and recorded.
+    pub dry_run: bool,
+    /// What is frozen.
+    pub freezes: Freezes,
     /// What is asked of a delete that cannot be undone.
     pub permanent_deletes: PermanentDeletes,
-    /// Rules that deny; any one that matches decides.
-    pub deny: Vec<Rule>,
-    /// Rules that let permanent deletes through; heeded with [`PermanentDeletes::ByRule`] alone.
-    pub allow_permanent: Vec<Rule>,
+    /// The rules.
+    pub rules: Rules,
     /// What follows when SMH destroyed what it should have recycled.
     pub irreversible_deletes: IrreversibleDeletes,
 }
@@ -51,30 +64,6 @@ pub enum PermanentDeletes {
     ByRule,
 }
 
-/// One rule: what it matches, and what it leaves out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// How answers and the audit call it.
-    pub name: RuleName,
-    /// What the rule is about.
-    pub matches: Selector,
-    /// What it is not about although it matches.
-    pub except: Option<Selector>,
-}
-
-/// Conditions on a delete: all that are given must hold, and of each any one glob.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selector {
-    /// The caller's name.
-    pub callers: Option<Vec<NameGlob>>,
-    /// The tenant's name.
-    pub tenants: Option<Vec<NameGlob>>,
-    /// The decoded path.
-    pub paths: Option<Vec<PathGlob>>,
-    /// The `user_id` that SMH would be told; a delete without one never matches.
-    pub user_ids: Option<Vec<NameGlob>>,
-}
-
 /// A delete as policy sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -88,28 +77,14 @@ pub struct Subject<'a> {
     pub user_id: Option<&'a UserId>,
 }
 
-impl Selector {
-    /// Whether the delete fulfils every condition.
-    #[must_use]
-    pub fn matches(&self, subject: &Subject<'_>) -> bool {
-        fn any(globs: Option<&[NameGlob]>, name: Option<&str>) -> bool {
-            globs.is_none_or(|globs| name.is_some_and(|n| globs.iter().any(|g| g.matches(n))))
-        }
-        any(self.callers.as_deref(), Some(subject.caller.name.as_str()))
-            && any(self.tenants.as_deref(), Some(subject.tenant.name.as_str()))
-            && any(self.user_ids.as_deref(), subject.user_id.map(UserId::as_str))
-            && self
-                .paths
-                .as_ref()
-                .is_none_or(|globs| globs.iter().any(|glob| glob.matches(subject.path.as_str())))
-    }
-}
-
-impl Rule {
-    fn applies(&self, subject: &Subject<'_>) -> bool {
-        self.matches.matches(subject)
-            && !self.except.as_ref().is_some_and(|except| except.matches(subject))
-    }
+/// How far the policy is enforced on one delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforcement {
+    /// Rules and limits refuse.
+    Full,
+    /// `dry_run: true`: they are only counted and recorded. Never so for a delete that cannot be
+    /// undone.
+    DryRun,
 }
 
 /// Proof that the policy allows a delete. Only [`Policy::decide`] makes one.
@@ -120,6 +95,8 @@ pub struct Permit {
     path: DeletePath,
     mode: Mode,
     user_id: Option<UserId>,
+    enforcement: Enforcement,
+    allowed_by: Option<Arc<Citation>>,
 }
 
 impl Permit {
@@ -151,53 +128,127 @@ impl Permit {
     pub fn mode(&self) -> Mode {
         self.mode
     }
+
+    /// Whether limits refuse it.
+    #[must_use]
+    pub fn enforcement(&self) -> Enforcement {
+        self.enforcement
+    }
+
+    /// The rule that lets it through, where it is permanent.
+    #[must_use]
+    pub fn allowed_by(&self) -> Option<&Arc<Citation>> {
+        self.allowed_by.as_ref()
+    }
 }
+
+/// What the policy says to one delete.
+#[derive(Debug)]
+pub struct Decision {
+    /// The answer.
+    pub outcome: Result<Permit, Refusal>,
+    /// The rules that would have made it another one, had they been enforced: in the order of the
+    /// file.
+    pub unheeded: Unheeded,
+}
+
+/// Rules that were only counted. Room for those that are usual, so that nothing is allocated.
+pub type Unheeded = SmallVec<[Arc<Citation>; 2]>;
 
 impl Policy {
     /// Decides one delete: the tenant's grant, the tenant's rule for `user_id`, freezes, permanence,
-    /// rules.
-    ///
-    /// # Errors
-    /// The first [`Refusal`] in this order.
+    /// rules. The first of them that refuses is the answer.
+    #[must_use]
     pub fn decide(
         &self,
         tenants: &Tenants,
-        freezes: &Freezes,
+        halts: &Halts,
+        caller: &Arc<Caller>,
+        delete: Delete<'_>,
+        now: SystemTime,
+    ) -> Decision {
+        let mut unheeded = Unheeded::new();
+        let outcome = self
+            .grant(tenants, halts, caller, delete)
+            .and_then(|permit| self.apply_rules(permit, now, &mut unheeded));
+        Decision { outcome, unheeded }
+    }
+
+    /// What comes before the rules. `dry_run` changes nothing here.
+    fn grant(
+        &self,
+        tenants: &Tenants,
+        halts: &Halts,
         caller: &Arc<Caller>,
         delete: Delete<'_>,
     ) -> Result<Permit, Refusal> {
         let tenant = tenants.granted(caller, delete.tenant).ok_or(Refusal::TenantNotGranted)?;
         let user_id = user_id(&tenant.user_id, delete.user_id)?;
-        freezes.check(&tenant.name)?;
-        let permit = Permit {
+        halts.check(&tenant.name)?;
+        self.freezes.check(caller, tenant)?;
+        Ok(Permit {
             caller: Arc::clone(caller),
             tenant: Arc::clone(tenant),
             path: delete.path,
             mode: delete.mode,
             user_id,
-        };
-        let subject = permit.subject();
-        if let Some(permanence) = permanence(permit.mode, tenant.library.recycle_bin) {
-            self.allow_permanent(&subject, permanence)?;
-        }
-        match self.deny.iter().find(|rule| rule.applies(&subject)) {
-            Some(rule) => Err(Refusal::DeniedByRule(rule.name.clone())),
-            None => Ok(permit),
-        }
+            enforcement: Enforcement::Full,
+            allowed_by: None,
+        })
     }
 
+    fn apply_rules(
+        &self,
+        mut permit: Permit,
+        now: SystemTime,
+        unheeded: &mut Unheeded,
+    ) -> Result<Permit, Refusal> {
+        match permanence(permit.mode, permit.tenant.library.recycle_bin) {
+            Some(permanence) => {
+                permit.allowed_by = Some(self.allow_permanent(&permit, permanence, now, unheeded)?);
+            }
+            None if self.dry_run => permit.enforcement = Enforcement::DryRun,
+            None => {}
+        }
+        let subject = permit.subject();
+        for rule in self.rules.that_may_apply(Effect::Deny, &subject) {
+            let enforced =
+                rule.mode == RuleMode::Enforce && permit.enforcement == Enforcement::Full;
+            if !rule.applies(&subject, now) {
+                continue;
+            }
+            if enforced {
+                // It is denied anyway: no shadow rule would have changed that.
+                unheeded.clear();
+                return Err(Refusal::DeniedByRule(Arc::clone(&rule.cited)));
+            }
+            unheeded.push(Arc::clone(&rule.cited));
+        }
+        Ok(permit)
+    }
+
+    /// The rule that lets a permanent delete through.
     fn allow_permanent(
         &self,
-        subject: &Subject<'_>,
+        permit: &Permit,
         permanence: Permanence,
-    ) -> Result<(), Refusal> {
-        let allowed = match self.permanent_deletes {
-            PermanentDeletes::Deny => false,
-            PermanentDeletes::ByRule => {
-                self.allow_permanent.iter().any(|rule| rule.applies(subject))
+        now: SystemTime,
+        unheeded: &mut Unheeded,
+    ) -> Result<Arc<Citation>, Refusal> {
+        if self.permanent_deletes == PermanentDeletes::ByRule {
+            let subject = permit.subject();
+            for rule in self.rules.that_may_apply(Effect::AllowPermanent, &subject) {
+                match (rule.applies(&subject, now), rule.mode) {
+                    (false, _) => {}
+                    (true, RuleMode::Shadow) => unheeded.push(Arc::clone(&rule.cited)),
+                    (true, RuleMode::Enforce) => {
+                        unheeded.clear();
+                        return Ok(Arc::clone(&rule.cited));
+                    }
+                }
             }
-        };
-        if allowed { Ok(()) } else { Err(Refusal::PermanentDeleteBlocked(permanence)) }
+        }
+        Err(Refusal::PermanentDeleteBlocked(permanence))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Decisions by table.
 
+mod rules;
+
 use super::*;
-use crate::delete::{Paths, Route};
+use crate::delete::{Paths, Route, TenantRef};
 use crate::directory::Library;
-use crate::ids::{CallerName, LibraryId, SpaceId, TenantName};
+use crate::ids::{CallerName, LibraryId, RuleName, SpaceId, TenantName};
 use crate::origin::Origin;
 
 fn globs(names: &[&str]) -> Option<Vec<NameGlob>> {
@@ -22,8 +24,10 @@ fn selector(callers: &[&str], tenants: &[&str], paths: &[&str], users: &[&str]) 
     }
 }
 
-fn rule(name: &str, matches: Selector, except: Option<Selector>) -> Rule {
-    Rule { name: RuleName::try_from(name).unwrap(), matches, except }
+fn rule(name: &str, effect: Effect, matches: Selector, except: Option<Selector>) -> Rule {
+    let rule = RuleName::try_from(name).unwrap();
+    let cited = Arc::new(Citation { rule, ticket: None });
+    Rule { cited, effect, matches, except, until: None, mode: RuleMode::Enforce, line: 1 }
 }
 
 fn tenants() -> Tenants {
@@ -61,28 +65,47 @@ fn caller(name: &str) -> Arc<Caller> {
 fn policy() -> Policy {
     Policy {
         permanent_deletes: PermanentDeletes::ByRule,
-        deny: vec![
-            rule("legal hold", selector(&[], &["contracts"], &["legal/**"], &[]), None),
-            rule(
-                "only the janitor clears tmp",
-                selector(&[], &[], &["tmp/**"], &[]),
-                Some(selector(&["janitor"], &[], &[], &[])),
-            ),
-            rule("no guests", selector(&[], &[], &[], &["guest*"]), None),
-        ],
-        allow_permanent: vec![
-            rule("purge tmp", selector(&["janitor"], &["photos"], &["tmp/**"], &[]), None),
-            rule("scratch is final", selector(&[], &["scratch"], &[], &[]), None),
-        ],
-        irreversible_deletes: IrreversibleDeletes::Alarm,
+        rules: compiled(all_rules()),
+        ..Policy::default()
     }
+}
+
+fn all_rules() -> Vec<Rule> {
+    use Effect::{AllowPermanent, Deny};
+    let janitor = selector(&["janitor"], &[], &[], &[]);
+    vec![
+        rule("legal hold", Deny, selector(&[], &["contracts"], &["legal/**"], &[]), None),
+        rule(
+            "only the janitor clears tmp",
+            Deny,
+            selector(&[], &[], &["tmp/**"], &[]),
+            Some(janitor),
+        ),
+        rule("no guests", Deny, selector(&[], &[], &[], &["guest*"]), None),
+        rule(
+            "purge tmp",
+            AllowPermanent,
+            selector(&["janitor"], &["photos"], &["tmp/**"], &[]),
+            None,
+        ),
+        rule("scratch is final", AllowPermanent, selector(&[], &["scratch"], &[], &[]), None),
+    ]
+}
+
+fn compiled(rules: Vec<Rule>) -> Rules {
+    let known = Known {
+        callers: vec!["app", "janitor"],
+        tenants: vec!["photos", "contracts", "mail", "scratch"],
+    };
+    Rules::new(rules, &known)
 }
 
 fn decide(policy: &Policy, who: &str, target: &str) -> Result<Permit, &'static str> {
     let uri = format!("/v1/files/{target}").parse().unwrap();
     let delete = Route::of(&uri, Paths::Own).unwrap().delete().unwrap();
     policy
-        .decide(&tenants(), &Freezes::default(), &caller(who), delete)
+        .decide(&tenants(), &Halts::default(), &caller(who), delete, SystemTime::now())
+        .outcome
         .map_err(|refusal| refusal.code().name())
 }
 
@@ -114,7 +137,7 @@ fn rules_decide_as_the_operator_wrote_them() {
 fn a_library_without_a_recycle_bin_has_permanent_deletes_alone() {
     let allowed = policy();
     assert!(decide(&allowed, "app", "scratch/a").is_ok());
-    let blocked = Policy { allow_permanent: Vec::new(), ..policy() };
+    let blocked = Policy { rules: Rules::default(), ..policy() };
     assert_eq!(decide(&blocked, "app", "scratch/a").unwrap_err(), "PermanentDeleteBlocked");
 }
 
@@ -139,7 +162,9 @@ fn a_tenant_not_granted_looks_like_one_that_does_not_exist() {
     let refused = |target: &str| {
         let uri = format!("/v1/files/{target}/a").parse().unwrap();
         let delete = Route::of(&uri, Paths::Own).unwrap().delete().unwrap();
-        policy().decide(&tenants(), &Freezes::default(), &stranger, delete).unwrap_err()
+        let now = SystemTime::now();
+        let decided = policy().decide(&tenants(), &Halts::default(), &stranger, delete, now);
+        decided.outcome.unwrap_err()
     };
     assert_eq!(refused("photos"), refused("nowhere"));
 }
@@ -158,8 +183,9 @@ fn a_delete_by_its_space_is_decided_like_one_by_its_tenants_name() {
     ] {
         let uri = format!("/api/v1/file/{by_space}").parse().unwrap();
         let delete = Route::of(&uri, Paths::OwnAndSmh).unwrap().delete().unwrap();
-        let decided = policy.decide(&tenants(), &Freezes::default(), &caller("app"), delete);
-        let decided = decided.map(|permit| permit.tenant().name.clone());
+        let now = SystemTime::now();
+        let decided = policy.decide(&tenants(), &Halts::default(), &caller("app"), delete, now);
+        let decided = decided.outcome.map(|permit| permit.tenant().name.clone());
         let wanted = decide(&policy, "app", by_name).map(|permit| permit.tenant().name.clone());
         assert_eq!(decided.map_err(|refusal| refusal.code().name()), wanted, "{by_space}");
     }
@@ -178,12 +204,13 @@ fn a_deny_by_user_does_not_touch_deletes_without_one() {
 
 #[test]
 fn a_halted_tenant_is_frozen_and_no_other() {
-    let freezes = Freezes::default().and_halted(&TenantName::try_from("photos").unwrap());
+    let halts = Halts::default().and(&TenantName::try_from("photos").unwrap());
     let decide = |target: &str| {
         let uri = format!("/v1/files/{target}").parse().unwrap();
         let delete = Route::of(&uri, Paths::Own).unwrap().delete().unwrap();
-        let decided = policy().decide(&tenants(), &freezes, &caller("app"), delete);
-        decided.map(|_| ()).map_err(|refusal| refusal.code().name())
+        let now = SystemTime::now();
+        let decided = policy().decide(&tenants(), &halts, &caller("app"), delete, now);
+        decided.outcome.map(|_| ()).map_err(|refusal| refusal.code().name())
     };
     assert_eq!(decide("photos/a"), Err("Frozen"));
     assert_eq!(decide("photos/a?permanent=1"), Err("Frozen"), "before the rules are asked");

@@ -2,6 +2,10 @@
 //!
 //! No text here repeats anything a caller sent, so that an answer can be logged and shown as is.
 
+use std::fmt;
+
+use crate::ids::FreezeReason;
+
 /// What is wrong with a request as HTTP (RFC 9112).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's text says what it is")]
@@ -90,15 +94,48 @@ pub enum Permanence {
     RecycleBinOff,
 }
 
+/// What an operator froze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frozen {
+    /// Every delete.
+    Everything,
+    /// Those of the caller.
+    Caller,
+    /// Those for the tenant.
+    Tenant,
+}
+
+impl fmt::Display for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everything => "all deletes are frozen",
+            Self::Caller => "deletes of this caller are frozen",
+            Self::Tenant => "deletes for this tenant are frozen",
+        })
+    }
+}
+
 /// Why deletes are frozen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FreezeFault {
+    /// An operator said so in the policy.
+    #[error("{what} by an operator{}", told(.reason.as_ref()))]
+    Operator {
+        /// What is frozen.
+        what: Frozen,
+        /// What the operator wrote to it.
+        reason: Option<FreezeReason>,
+    },
     /// SMH destroyed what it should have recycled.
     #[error(
         "deletes for this tenant are halted: SMH destroyed a file that should have gone to the \
          recycle bin; an operator has to look"
     )]
     Irreversible,
+}
+
+fn told(reason: Option<&FreezeReason>) -> String {
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 /// How far a delete had come when SMH could not be heard.

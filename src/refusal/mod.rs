@@ -11,13 +11,14 @@ pub(crate) mod render;
 pub use self::code::Code;
 pub use self::credential::{CertificateFault, CredentialFault, JwtFault};
 pub use self::fault::{
-    FreezeFault, PathFault, Permanence, QueryFault, RequestFault, UpstreamFault,
+    FreezeFault, Frozen, PathFault, Permanence, QueryFault, RequestFault, UpstreamFault,
 };
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ids::{LimitName, RuleName};
+use crate::ids::{Citation, LimitName, RuleName};
 
 /// What a caller must know before it tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +69,8 @@ pub enum Refusal {
     /// The delete would be permanent, and nothing allows it.
     PermanentDeleteBlocked(Permanence),
     /// A rule denies it.
-    DeniedByRule(RuleName),
-    /// The tenant is frozen.
+    DeniedByRule(Arc<Citation>),
+    /// The tenant, the caller or everything is frozen.
     Frozen(FreezeFault),
     /// A limit is used up.
     RateLimited(Box<Exhausted>),
@@ -179,7 +180,13 @@ impl Refusal {
     /// The rule that decided, if one did.
     #[must_use]
     pub fn rule(&self) -> Option<&RuleName> {
-        if let Self::DeniedByRule(rule) = self { Some(rule) } else { None }
+        self.cited().map(|cited| &cited.rule)
+    }
+
+    /// The same, with what stands behind it.
+    #[must_use]
+    pub fn cited(&self) -> Option<&Citation> {
+        if let Self::DeniedByRule(cited) = self { Some(cited) } else { None }
     }
 
     /// The limit that is used up, if one is.
@@ -269,7 +276,7 @@ impl fmt::Display for Refusal {
                 f.write_str("the tenant does not exist, or is not granted to this caller")
             }
             Self::PermanentDeleteBlocked(permanence) => permanence.fmt(f),
-            Self::DeniedByRule(rule) => write!(f, "the rule \"{rule}\" denies it"),
+            Self::DeniedByRule(cited) => write!(f, "the rule \"{}\" denies it", cited.rule),
             Self::Frozen(fault) => fault.fmt(f),
             Self::RateLimited(exhausted) => {
                 write!(f, "the limit \"{}\" is used up", exhausted.limit)

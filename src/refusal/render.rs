@@ -116,7 +116,9 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Citation;
     use crate::refusal::{Permanence, UpstreamFault};
+    use std::sync::Arc;
 
     fn rendered(refusal: &Refusal) -> (Response<Bytes>, serde_json::Value) {
         let response = answer(refusal, &RequestId::random());
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn a_denial_names_its_rule() {
         let rule = RuleName::try_from("legal hold").unwrap();
-        let (_, body) = rendered(&Refusal::DeniedByRule(rule));
+        let (_, body) = rendered(&Refusal::DeniedByRule(Arc::new(Citation { rule, ticket: None })));
         assert_eq!(body["rule"], "legal hold");
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 use smh_gateway::config::{self, Admin, Snapshot};
-use smh_gateway::policy::PermanentDeletes;
+use smh_gateway::policy::{Effect, PermanentDeletes};
 
 use self::mounted::Mounted;
 use crate::terminal::{Style, Terminal};
@@ -86,7 +86,8 @@ fn summary(snapshot: &Snapshot, mounted: &Mounted<'_>, terminal: &mut Terminal) 
     }
     let policy_file = snapshot.policy_file.as_ref();
     let from = policy_file.map_or("no file".into(), |file| file.display().to_string());
-    let (deny, allow) = (snapshot.policy.deny.len(), snapshot.policy.allow_permanent.len());
+    let count = |effect| snapshot.policy.rules.count(effect);
+    let (deny, allow) = (count(Effect::Deny), count(Effect::AllowPermanent));
     let permanent = match snapshot.policy.permanent_deletes {
         PermanentDeletes::Deny => "permanent deletes denied".to_owned(),
         PermanentDeletes::ByRule => format!("permanent deletes by {allow} rules"),

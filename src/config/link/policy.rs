@@ -1,0 +1,144 @@
+//! Rules, limits and freezes, and what their names refer to.
+
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::Arc;
+
+use crate::config::link::Names;
+use crate::config::policy_file::{self, Freeze, Frozen, Glob, PolicyFile};
+use crate::config::report::{Problem, Report};
+use crate::config::source::{Place, Spanned};
+use crate::ids::{Citation, FreezeReason};
+use crate::limits::LimitRule;
+use crate::policy::{Freezes, Known, NameGlob, Policy, Rule, Rules, Selector};
+
+pub(super) fn link(
+    file: PolicyFile,
+    names: &Names<'_>,
+    report: &mut Report,
+) -> (Policy, Vec<LimitRule>) {
+    check_names_differ("rule", file.rules.iter().map(|rule| (&rule.name, rule.name.place)), report);
+    check_names_differ("limit", file.limits.iter().map(|l| (&l.name, l.name.place)), report);
+    let rules = file.rules.into_iter().map(|rule| link_rule(rule, names, report)).collect();
+    let known = Known {
+        callers: names.callers.clone().unwrap_or_default(),
+        tenants: names.tenants.clone().unwrap_or_default(),
+    };
+    let policy = Policy {
+        dry_run: file.dry_run,
+        freezes: link_freezes(file.freezes, names, report),
+        permanent_deletes: file.permanent_deletes,
+        irreversible_deletes: file.irreversible_deletes,
+        rules: Rules::new(rules, &known),
+    };
+    let limits = file.limits.into_iter().map(|limit| LimitRule {
+        name: limit.name.value,
+        per: limit.per,
+        matches: selector(limit.matches, names, report),
+        rate: limit.rate,
+        burst: limit.burst,
+        mode: limit.mode,
+    });
+    (policy, limits.collect())
+}
+
+fn link_rule(file: policy_file::Rule, names: &Names<'_>, report: &mut Report) -> Rule {
+    let policy_file::Rule { name, effect, matches, except, until, ticket, mode } = file;
+    Rule {
+        cited: Arc::new(Citation { rule: name.value, ticket }),
+        effect,
+        matches: selector(matches, names, report),
+        except: except.map(|except| selector(except, names, report)),
+        until,
+        mode,
+        line: name.place.line,
+    }
+}
+
+fn link_freezes(file: Vec<Freeze>, names: &Names<'_>, report: &mut Report) -> Freezes {
+    let mut freezes = Freezes::default();
+    for Freeze { what: Spanned { place, value }, reason } in file {
+        let mut known = |kind, name: &str, known: Option<&[&str]>| {
+            if let Some(known) = known
+                && !known.contains(&name)
+            {
+                report.unknown_name(place, kind, name, known.iter().copied());
+            }
+        };
+        let is_new = match value {
+            Frozen::Everything => {
+                let is_new = freezes.everything.is_none();
+                freezes.everything.get_or_insert(reason);
+                is_new
+            }
+            Frozen::Caller(caller) => {
+                known("caller", caller.as_str(), names.callers.as_deref());
+                insert(&mut freezes.callers, caller, reason)
+            }
+            Frozen::Tenant(tenant) => {
+                known("tenant", tenant.as_str(), names.tenants.as_deref());
+                insert(&mut freezes.tenants, tenant, reason)
+            }
+        };
+        if !is_new {
+            // Not an error: who freezes something in a hurry must not be stopped by this.
+            let problem = Problem::warning(place, "frozen-twice", "this is frozen already");
+            report.push(problem.with_help("to thaw it, take out both entries"));
+        }
+    }
+    freezes
+}
+
+/// The first reason stays.
+fn insert<K: Ord>(
+    frozen: &mut BTreeMap<K, Option<FreezeReason>>,
+    name: K,
+    reason: Option<FreezeReason>,
+) -> bool {
+    match frozen.entry(name) {
+        Entry::Vacant(free) => {
+            free.insert(reason);
+            true
+        }
+        Entry::Occupied(_) => false,
+    }
+}
+
+/// Names that are no globs must be names of something: a misspelt one would never match.
+fn selector(file: policy_file::Selector, names: &Names<'_>, report: &mut Report) -> Selector {
+    let mut known = |globs: Option<Vec<Glob>>, kind: &str, known: Option<&[&str]>| {
+        globs.map(|globs| {
+            let check = |Spanned { place, value: (text, glob) }: Glob| -> NameGlob {
+                if let Some(known) = known
+                    && !text.contains('*')
+                    && !known.contains(&text.as_str())
+                {
+                    report.unknown_name(place, kind, &text, known.iter().copied());
+                }
+                glob
+            };
+            globs.into_iter().map(check).collect()
+        })
+    };
+    Selector {
+        callers: known(file.callers, "caller", names.callers.as_deref()),
+        tenants: known(file.tenants, "tenant", names.tenants.as_deref()),
+        user_ids: known(file.user_ids, "user", None),
+        paths: file.paths,
+    }
+}
+
+fn check_names_differ<'f, T: Eq + std::hash::Hash + 'f>(
+    kind: &str,
+    names: impl Iterator<Item = (&'f Spanned<T>, Place)>,
+    report: &mut Report,
+) {
+    let mut seen = HashMap::new();
+    for (name, place) in names {
+        if let Some(first) = seen.insert(&name.value, place) {
+            let message = format!("another {kind} has this name, on line {}", first.line);
+            let help = "answers and logs name it: give it a name of its own";
+            report.push(Problem::error(place, message).with_help(help));
+        }
+    }
+}
