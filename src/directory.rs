@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use crate::delete::TenantRef;
 use crate::ids::{CallerName, LibraryId, SpaceId, TenantName, UserId};
 use crate::origin::Origin;
+use crate::refusal::QueryFault;
 
 /// Stands for a name where only equality counts, in the keys of limits.
 ///
@@ -68,6 +69,24 @@ pub enum UserIdRule {
     Forbid,
     /// Always this one; a caller who sends another is refused.
     Fixed(UserId),
+}
+
+impl UserIdRule {
+    /// What SMH is told, of what the caller sent.
+    ///
+    /// # Errors
+    /// [`QueryFault::UserIdForbidden`] where the caller may not say that.
+    pub fn apply(&self, given: Option<UserId>) -> Result<Option<UserId>, QueryFault> {
+        match (self, given) {
+            (Self::Forward, given) => Ok(given),
+            (Self::Forbid, None) => Ok(None),
+            (Self::Forbid, Some(_)) => Err(QueryFault::UserIdForbidden),
+            (Self::Fixed(fixed), Some(given)) if given != *fixed => {
+                Err(QueryFault::UserIdForbidden)
+            }
+            (Self::Fixed(fixed), _) => Ok(Some(fixed.clone())),
+        }
+    }
 }
 
 /// Whether a library keeps what is deleted (smh-api.md 5.1): what the operator says it does.

@@ -37,6 +37,8 @@ pub mod listener;
 // The files that operators write.
 pub mod config;
 
+pub mod explain;
+
 // The machinery.
 pub mod complaints;
 pub mod gateway;

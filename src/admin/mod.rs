@@ -3,6 +3,7 @@
 //! Plain HTTP on an address of its own, for the pod network or loopback. Nothing here deletes
 //! anything, shows a secret, or calls SMH.
 
+mod explain;
 mod exposition;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
@@ -48,9 +50,16 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
 }
 
 async fn connection(stream: TcpStream, gateway: Arc<Gateway>) {
-    let service = service_fn(move |request: Request<_>| {
-        let response = answer(&request, &gateway).map(Full::new);
-        async { Ok::<_, std::convert::Infallible>(response) }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let gateway = Arc::clone(&gateway);
+        async move {
+            let response = if is_question(&request) {
+                explain::answer(request.into_body(), &gateway).await
+            } else {
+                answer(&request, &gateway)
+            };
+            Ok::<_, std::convert::Infallible>(response.map(Full::new))
+        }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -61,15 +70,22 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>) {
     let _ = tokio::time::timeout(CONNECTION_DEADLINE, served).await;
 }
 
+/// The one request that has a body.
+fn is_question<B>(request: &Request<B>) -> bool {
+    request.uri().path() == EXPLAIN && *request.method() == Method::POST
+}
+
 fn answer<B>(request: &Request<B>, gateway: &Gateway) -> Response<Bytes> {
     let path = request.uri().path();
-    let known = ["/", "/livez", "/readyz", "/metrics", "/api/status", "/api/config"];
+    let known = ["/", "/livez", "/readyz", "/metrics", "/api/status", "/api/config", EXPLAIN];
     if !known.contains(&path) {
         return text(StatusCode::NOT_FOUND, "no such page; see /\n");
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    let allowed = if path == EXPLAIN { "POST" } else { "GET, HEAD" };
+    if path == EXPLAIN || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response =
+            text(StatusCode::METHOD_NOT_ALLOWED, "see Allow for the method to use\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         return response;
     }
     match path {
@@ -227,7 +243,11 @@ GET /readyz       200 while deletes can be carried out, else 503 with what is pe
 GET /metrics      OpenMetrics or Prometheus text, by Accept
 GET /api/status   what it is doing
 GET /api/config   the configuration in force, secrets redacted
+POST /api/explain what would become of a delete now, and why; nothing is sent or charged:
+                  { caller, tenant, path } and perhaps { permanent, user_id, at }, as JSON
 ";
+
+const EXPLAIN: &str = "/api/explain";
 
 /// Probes, a scraper and a person or two.
 const MAX_CONNECTIONS: usize = 64;

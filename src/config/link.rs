@@ -7,6 +7,7 @@ mod tenants;
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::config::library_file::Token;
 use crate::config::listener_file::Listener;
 use crate::config::policy_file::PolicyFile;
 use crate::config::report::{Problem, Report};
-use crate::config::snapshot::{ConfiguredLibrary, Snapshot};
+use crate::config::snapshot::{ConfiguredLibrary, Lines, Snapshot};
 use crate::config::source::Spanned;
 use crate::directory::Library;
 use crate::ids::LibraryId;
@@ -56,6 +57,11 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let issuers = callers::link_issuers(&gateway, &folder, report);
     let callers = callers::link(&gateway, &folder, &names, report);
     let upstream = link_upstream(&gateway, &folder, report);
+    let lines = Lines {
+        libraries: lines_of(gateway.libraries.as_ref()),
+        tenants: lines_of(gateway.tenants.as_ref()),
+        callers: lines_of(gateway.callers.as_ref()),
+    };
     if report.has_errors() || !is_whole {
         return None;
     }
@@ -73,6 +79,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         workers: gateway.workers.unwrap_or_else(cores),
         shutdown: gateway.shutdown,
         log: gateway.log,
+        lines,
         file,
         policy_file,
         sha256,
@@ -89,6 +96,11 @@ struct Names<'f> {
 
 fn names_of<K: Borrow<str>, V>(named: Option<&Named<K, V>>) -> Option<Vec<&str>> {
     named.map(|named| named.iter().map(|(name, _)| name.value.borrow()).collect())
+}
+
+fn lines_of<K: Clone + Eq + Hash, V>(named: Option<&Named<K, V>>) -> HashMap<K, u32> {
+    let named = named.into_iter().flatten();
+    named.map(|(name, _)| (name.value.clone(), name.place.line)).collect()
 }
 
 /// The processors that this process may use; the CPU limit of a container counts.

@@ -17,7 +17,7 @@ pub mod source;
 pub mod yaml;
 
 pub use self::gateway_file::{Admin, DeleteLog, Shutdown};
-pub use self::snapshot::{ConfiguredCaller, ConfiguredLibrary, Snapshot};
+pub use self::snapshot::{ConfiguredCaller, ConfiguredLibrary, Lines, Snapshot};
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -270,10 +270,8 @@ impl Report {
 }
 
 /// The known name that `given` is probably a misspelling of.
-pub(super) fn nearest<'a>(
-    given: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Past this many bytes nobody mistypes a name, and comparing costs the square of it.
     const LONGEST: usize = 64;
     if given.len() > LONGEST {

@@ -2,6 +2,7 @@
 
 mod policy;
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::authenticate::Credential;
 use crate::config::gateway_file::{Admin, DeleteLog, Shutdown};
 use crate::delete::Paths;
 use crate::directory::{Caller, Library, Tenant, UserIdRule};
-use crate::ids::LibraryId;
+use crate::ids::{CallerName, LibraryId, TenantName};
 use crate::issuer_keys::{IssuerPlan, JwksSource};
 use crate::limits::LimitRule;
 use crate::listener::{At, Group, Plan};
@@ -50,12 +51,42 @@ pub struct Snapshot {
     pub shutdown: Shutdown,
     /// Where the delete log goes.
     pub log: DeleteLog,
+    /// Where names are defined.
+    pub lines: Lines,
     /// The file that was read.
     pub file: PathBuf,
     /// The policy file that it names, if it does.
     pub policy_file: Option<PathBuf>,
     /// Of the bytes of both files, one after the other, in hexadecimal digits.
     pub sha256: String,
+}
+
+/// On which line of gateway.yaml each name is defined, from 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lines {
+    pub(super) libraries: HashMap<LibraryId, u32>,
+    pub(super) tenants: HashMap<TenantName, u32>,
+    pub(super) callers: HashMap<CallerName, u32>,
+}
+
+impl Lines {
+    /// Where a library is defined.
+    #[must_use]
+    pub fn library(&self, id: &LibraryId) -> Option<u32> {
+        self.libraries.get(id).copied()
+    }
+
+    /// Where a tenant is defined.
+    #[must_use]
+    pub fn tenant(&self, name: &TenantName) -> Option<u32> {
+        self.tenants.get(name).copied()
+    }
+
+    /// Where a caller is defined.
+    #[must_use]
+    pub fn caller(&self, name: &CallerName) -> Option<u32> {
+        self.callers.get(name).copied()
+    }
 }
 
 /// A library and where its token comes from.

@@ -54,6 +54,8 @@ pub struct LimitRule {
     pub burst: NonZeroU32,
     /// Whether it refuses.
     pub mode: RuleMode,
+    /// Where it stands, from 1.
+    pub line: u32,
 }
 
 /// So many deletes in so long a time.
@@ -175,6 +177,14 @@ impl<C: Clock + Clone> Limits<C> {
     pub fn would_refuse(&self, permit: &Permit) -> Option<Refusal> {
         let exhausted = self.longest_wait(&self.limits, permit)?;
         Some(Refusal::RateLimited(Box::new(exhausted)))
+    }
+
+    /// How long a limit is used up for a delete. Charges nothing.
+    #[must_use]
+    pub fn wait(&self, name: &LimitName, subject: &Subject<'_>) -> Option<Duration> {
+        let limit = self.limits.iter().find(|limit| limit.rule.name == *name)?;
+        let until = limit.peek(subject).err()?;
+        Some(until.wait_time_from(self.clock.now()))
     }
 
     fn charge(&self, permit: &Permit) -> Result<ShadowLimits, Exhausted> {

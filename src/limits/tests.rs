@@ -23,6 +23,7 @@ fn limit(name: &str, per: Per, count: u32, burst: u32) -> LimitRule {
         rate: Rate::new(NonZeroU32::new(count).unwrap(), SECOND).unwrap(),
         burst: NonZeroU32::new(burst).unwrap(),
         mode: RuleMode::Enforce,
+        line: 1,
     }
 }
 

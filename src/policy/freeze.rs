@@ -6,32 +6,43 @@ use crate::directory::{Caller, Tenant};
 use crate::ids::{CallerName, FreezeReason, TenantName};
 use crate::refusal::{FreezeFault, Frozen, Refusal};
 
+/// One entry of `freeze`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Freeze {
+    /// What the operator wrote to it, for callers.
+    pub reason: Option<FreezeReason>,
+    /// Where it stands, from 1.
+    pub line: u32,
+}
+
 /// `freeze` of policy.yaml.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Freezes {
-    /// Everything, and perhaps why.
-    pub everything: Option<Option<FreezeReason>>,
+    /// Everything.
+    pub everything: Option<Freeze>,
     /// What these callers ask for.
-    pub callers: BTreeMap<CallerName, Option<FreezeReason>>,
+    pub callers: BTreeMap<CallerName, Freeze>,
     /// What is asked for in these tenants.
-    pub tenants: BTreeMap<TenantName, Option<FreezeReason>>,
+    pub tenants: BTreeMap<TenantName, Freeze>,
 }
 
 impl Freezes {
     pub(super) fn check(&self, caller: &Caller, tenant: &Tenant) -> Result<(), Refusal> {
-        let frozen = |what, reason: &Option<FreezeReason>| {
-            Err(Refusal::Frozen(FreezeFault::Operator { what, reason: reason.clone() }))
-        };
-        if let Some(reason) = &self.everything {
-            return frozen(Frozen::Everything, reason);
+        match self.of(caller, tenant) {
+            None => Ok(()),
+            Some((what, Freeze { reason, .. })) => {
+                Err(Refusal::Frozen(FreezeFault::Operator { what, reason: reason.clone() }))
+            }
         }
-        if let Some(reason) = self.callers.get(&caller.name) {
-            return frozen(Frozen::Caller, reason);
-        }
-        if let Some(reason) = self.tenants.get(&tenant.name) {
-            return frozen(Frozen::Tenant, reason);
-        }
-        Ok(())
+    }
+
+    /// The entry that freezes what a caller asks for in a tenant: the widest, if there are several.
+    #[must_use]
+    pub fn of(&self, caller: &Caller, tenant: &Tenant) -> Option<(Frozen, &Freeze)> {
+        let everything = self.everything.as_ref().map(|freeze| (Frozen::Everything, freeze));
+        let of_caller = || Some((Frozen::Caller, self.callers.get(&caller.name)?));
+        let of_tenant = || Some((Frozen::Tenant, self.tenants.get(&tenant.name)?));
+        everything.or_else(of_caller).or_else(of_tenant)
     }
 }
 

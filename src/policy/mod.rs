@@ -9,7 +9,7 @@ mod index;
 mod rule;
 mod rules;
 
-pub use self::freeze::{Freezes, Halts};
+pub use self::freeze::{Freeze, Freezes, Halts};
 pub use self::hypothetical::Hypothetical;
 pub use self::index::Known;
 pub use self::rule::{Condition, Effect, Rule, RuleMode, Selector, Standing, Until};
@@ -22,9 +22,9 @@ use std::time::SystemTime;
 use smallvec::SmallVec;
 
 use crate::delete::{Delete, DeletePath, Mode};
-use crate::directory::{Caller, RecycleBin, Tenant, Tenants, UserIdRule};
+use crate::directory::{Caller, RecycleBin, Tenant, Tenants};
 use crate::ids::{Citation, UserId};
-use crate::refusal::{Permanence, QueryFault, Refusal};
+use crate::refusal::{Permanence, Refusal};
 
 /// The policy in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl Policy {
         delete: Delete<'_>,
     ) -> Result<Permit, Refusal> {
         let tenant = tenants.granted(caller, delete.tenant).ok_or(Refusal::TenantNotGranted)?;
-        let user_id = user_id(&tenant.user_id, delete.user_id)?;
+        let user_id = tenant.user_id.apply(delete.user_id).map_err(Refusal::InvalidQuery)?;
         halts.check(&tenant.name)?;
         self.freezes.check(caller, tenant)?;
         Ok(Permit {
@@ -258,17 +258,6 @@ fn permanence(mode: Mode, bin: RecycleBin) -> Option<Permanence> {
         (Mode::Permanent, _) => Some(Permanence::Asked),
         (Mode::Recycle, RecycleBin::Off) => Some(Permanence::RecycleBinOff),
         (Mode::Recycle, RecycleBin::On) => None,
-    }
-}
-
-fn user_id(rule: &UserIdRule, given: Option<UserId>) -> Result<Option<UserId>, Refusal> {
-    let forbidden = Refusal::InvalidQuery(QueryFault::UserIdForbidden);
-    match (rule, given) {
-        (UserIdRule::Forward, given) => Ok(given),
-        (UserIdRule::Forbid, None) => Ok(None),
-        (UserIdRule::Forbid, Some(_)) => Err(forbidden),
-        (UserIdRule::Fixed(fixed), Some(given)) if given != *fixed => Err(forbidden),
-        (UserIdRule::Fixed(fixed), _) => Ok(Some(fixed.clone())),
     }
 }
 

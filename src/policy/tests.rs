@@ -4,7 +4,7 @@ mod rules;
 
 use super::*;
 use crate::delete::{Paths, Route, TenantRef};
-use crate::directory::Library;
+use crate::directory::{Library, UserIdRule};
 use crate::ids::{CallerName, LibraryId, RuleName, SpaceId, TenantName};
 use crate::origin::Origin;
 

@@ -12,7 +12,7 @@ pub mod tls;
 
 pub use self::answer::Answer;
 pub(crate) use self::fetch::{Document, fetch};
-pub use self::request::TokenPlace;
+pub use self::request::{TokenPlace, shown};
 
 use std::error::Error;
 use std::fmt::Write;

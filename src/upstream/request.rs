@@ -15,7 +15,9 @@ use crate::access_token::AccessToken;
 use crate::delete::{Mode, encode_into};
 use crate::limits::Admission;
 use crate::origin::{Origin, Scheme};
+use crate::policy::Subject;
 use crate::refusal::render::PRODUCT;
+use crate::secret::REDACTED;
 
 /// A delete has no body.
 pub(super) type Outgoing = Request<Empty<Bytes>>;
@@ -45,7 +47,8 @@ pub(super) fn build(
     protocol: Protocol,
 ) -> Option<Outgoing> {
     let origin = &admission.permit().tenant().library.origin;
-    let target = target(admission, token, place);
+    let permit = admission.permit();
+    let target = target(&permit.subject(), permit.mode(), place, token.encoded().expose());
     let mut request = plain(origin, Method::DELETE, target, protocol)?;
     if place == TokenPlace::Header {
         request.headers_mut().insert(AUTHORIZATION, bearer(token)?);
@@ -84,15 +87,19 @@ pub(super) fn plain(
 }
 
 /// `/api/v1/file/{LibraryId}/{SpaceId}/{FilePath}?permanent=…&access_token=…&user_id=…`
-fn target(admission: &Admission, token: &AccessToken, place: TokenPlace) -> Zeroizing<Vec<u8>> {
-    let (permit, subject) = (admission.permit(), admission.permit().subject());
-    let tenant = permit.tenant();
+fn target(
+    subject: &Subject<'_>,
+    mode: Mode,
+    place: TokenPlace,
+    token: &[u8],
+) -> Zeroizing<Vec<u8>> {
+    let tenant = subject.tenant;
     // Room for all of it: what a buffer with a token in it grows out of is not wiped.
     let user_bytes = subject.user_id.map_or(0, |user| user.as_str().len());
     let room = FRAME_BYTES
         + tenant.library.id.as_str().len()
         + tenant.space.as_str().len()
-        + token.encoded().expose().len()
+        + token.len()
         + (subject.path.as_str().len() + user_bytes) * LONGEST_ESCAPE;
     let mut target = Zeroizing::new(Vec::with_capacity(room));
     target.extend_from_slice(b"/api/v1/file/");
@@ -101,19 +108,31 @@ fn target(admission: &Admission, token: &AccessToken, place: TokenPlace) -> Zero
     target.extend_from_slice(tenant.space.as_str().as_bytes());
     target.push(b'/');
     subject.path.encode_into(&mut target);
-    target.extend_from_slice(match permit.mode() {
+    target.extend_from_slice(match mode {
         Mode::Recycle => b"?permanent=0",
         Mode::Permanent => b"?permanent=1",
     });
     if place == TokenPlace::Query {
         target.extend_from_slice(b"&access_token=");
-        target.extend_from_slice(token.encoded().expose());
+        target.extend_from_slice(token);
     }
     if let Some(user_id) = subject.user_id {
         target.extend_from_slice(b"&user_id=");
         encode_into(&mut target, user_id.as_str().as_bytes());
     }
     target
+}
+
+/// The request line and the place of the token, for people: no token comes near it.
+#[must_use]
+pub fn shown(subject: &Subject<'_>, mode: Mode, place: TokenPlace) -> String {
+    let target = target(subject, mode, place, REDACTED.as_bytes());
+    let origin = &subject.tenant.library.origin;
+    let field = match place {
+        TokenPlace::Query => String::new(),
+        TokenPlace::Header => format!(" (Authorization: Bearer {REDACTED})"),
+    };
+    format!("DELETE {origin}{}{field}", String::from_utf8_lossy(&target))
 }
 
 fn absolute(origin: &Origin, path: PathAndQuery) -> Option<Uri> {

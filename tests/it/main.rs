@@ -33,5 +33,7 @@ mod callers;
 mod secrets;
 /// The admin listener.
 mod admin;
+/// Why a delete is answered as it is, and that everything decides alike.
+mod explain;
 /// Every example and manifest loads.
 mod examples;

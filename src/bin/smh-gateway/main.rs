@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod doctor;
+mod explain;
 mod hash_key;
 mod serve;
 mod simulate;
@@ -61,6 +62,8 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// What would become of a delete, and why: each check, rule and limit. Nothing is sent.
+    Explain(explain::Options),
     /// Read an API key on standard input, print its SHA-256 for the configuration.
     HashKey {
         /// Taken so that clap does not repeat it: it is likely the key itself.
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Demo { .. }
         | Command::Check { .. }
         | Command::Doctor { .. }
+        | Command::Explain(_)
         | Command::HashKey { .. } => LevelFilter::ERROR,
     };
     start_tracing(level);
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
         Command::Demo { once } => demo::run(once, &mut terminal),
         Command::Check { config, format } => Ok(check::run(&config, format, &mut terminal)),
         Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),
+        Command::Explain(options) => Ok(explain::run(&options, &mut terminal)),
         Command::HashKey { unexpected } if unexpected.is_empty() => hash_key::run(&mut terminal),
         Command::HashKey { .. } => {
             let message = "the key is read from standard input, not from the command line";

@@ -5,12 +5,12 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
 use crate::config::link::Names;
-use crate::config::policy_file::{self, Freeze, Frozen, Glob, PolicyFile};
+use crate::config::policy_file::{self, Frozen, Glob, PolicyFile};
 use crate::config::report::{Problem, Report};
 use crate::config::source::{Place, Spanned};
-use crate::ids::{Citation, FreezeReason};
+use crate::ids::Citation;
 use crate::limits::LimitRule;
-use crate::policy::{Freezes, Known, NameGlob, Policy, Rule, Rules, Selector};
+use crate::policy::{Freeze, Freezes, Known, NameGlob, Policy, Rule, Rules, Selector};
 
 pub(super) fn link(
     file: PolicyFile,
@@ -32,6 +32,7 @@ pub(super) fn link(
         rules: Rules::new(rules, &known),
     };
     let limits = file.limits.into_iter().map(|limit| LimitRule {
+        line: limit.name.place.line,
         name: limit.name.value,
         per: limit.per,
         matches: selector(limit.matches, names, report),
@@ -55,9 +56,10 @@ fn link_rule(file: policy_file::Rule, names: &Names<'_>, report: &mut Report) ->
     }
 }
 
-fn link_freezes(file: Vec<Freeze>, names: &Names<'_>, report: &mut Report) -> Freezes {
+fn link_freezes(file: Vec<policy_file::Freeze>, names: &Names<'_>, report: &mut Report) -> Freezes {
     let mut freezes = Freezes::default();
-    for Freeze { what: Spanned { place, value }, reason } in file {
+    for policy_file::Freeze { what: Spanned { place, value }, reason } in file {
+        let freeze = Freeze { reason, line: place.line };
         let mut known = |kind, name: &str, known: Option<&[&str]>| {
             if let Some(known) = known
                 && !known.contains(&name)
@@ -68,16 +70,16 @@ fn link_freezes(file: Vec<Freeze>, names: &Names<'_>, report: &mut Report) -> Fr
         let is_new = match value {
             Frozen::Everything => {
                 let is_new = freezes.everything.is_none();
-                freezes.everything.get_or_insert(reason);
+                freezes.everything.get_or_insert(freeze);
                 is_new
             }
             Frozen::Caller(caller) => {
                 known("caller", caller.as_str(), names.callers.as_deref());
-                insert(&mut freezes.callers, caller, reason)
+                insert(&mut freezes.callers, caller, freeze)
             }
             Frozen::Tenant(tenant) => {
                 known("tenant", tenant.as_str(), names.tenants.as_deref());
-                insert(&mut freezes.tenants, tenant, reason)
+                insert(&mut freezes.tenants, tenant, freeze)
             }
         };
         if !is_new {
@@ -90,14 +92,10 @@ fn link_freezes(file: Vec<Freeze>, names: &Names<'_>, report: &mut Report) -> Fr
 }
 
 /// The first reason stays.
-fn insert<K: Ord>(
-    frozen: &mut BTreeMap<K, Option<FreezeReason>>,
-    name: K,
-    reason: Option<FreezeReason>,
-) -> bool {
+fn insert<K: Ord>(frozen: &mut BTreeMap<K, Freeze>, name: K, freeze: Freeze) -> bool {
     match frozen.entry(name) {
         Entry::Vacant(free) => {
-            free.insert(reason);
+            free.insert(freeze);
             true
         }
         Entry::Occupied(_) => false,

@@ -4,9 +4,10 @@ use std::fmt::Display;
 
 use serde_json::{Map, Value, json};
 
-use crate::ids::FreezeReason;
 use crate::limits::{LimitRule, Per};
-use crate::policy::{Freezes, IrreversibleDeletes, PermanentDeletes, Policy, Rule, Selector};
+use crate::policy::{
+    Freeze, Freezes, IrreversibleDeletes, PermanentDeletes, Policy, Rule, Selector,
+};
 
 pub(super) fn shown(policy: &Policy, limits: &[LimitRule]) -> Value {
     json!({
@@ -27,7 +28,10 @@ pub(super) fn shown(policy: &Policy, limits: &[LimitRule]) -> Value {
 }
 
 fn freezes(freezes: &Freezes) -> Vec<Value> {
-    let entry = |what: &str, name: Value, reason: &Option<FreezeReason>| json!({ what: name, "reason": reason.as_ref().map(FreezeReason::as_str) });
+    let entry = |what: &str, name: Value, Freeze { reason, line }: &Freeze| {
+        let reason = reason.as_ref().map(|reason| reason.as_str());
+        json!({ what: name, "reason": reason, "line": line })
+    };
     let everything = freezes.everything.iter().map(|why| entry("everything", json!(true), why));
     let callers =
         freezes.callers.iter().map(|(name, why)| entry("caller", json!(name.as_str()), why));
@@ -57,6 +61,7 @@ fn limit(limit: &LimitRule) -> Value {
     let per: Vec<_> = per.into_iter().filter_map(|(is, name)| is.then_some(name)).collect();
     let mut shown = Map::from_iter([
         ("name".to_owned(), json!(limit.name.as_str())),
+        ("line".to_owned(), json!(limit.line)),
         ("per".to_owned(), json!(per)),
         ("limit".to_owned(), json!(limit.rate.to_string())),
         ("burst".to_owned(), json!(limit.burst)),

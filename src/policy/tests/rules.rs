@@ -109,7 +109,7 @@ fn a_dry_run_refuses_nothing_but_what_cannot_be_undone_and_what_is_frozen() {
             "{who} {target}"
         );
     }
-    policy.freezes.everything = Some(None);
+    policy.freezes.everything = Some(Freeze::default());
     assert_eq!(told(&policy, "app", "photos/a", now()).0, "Frozen");
 }
 
@@ -117,14 +117,18 @@ fn a_dry_run_refuses_nothing_but_what_cannot_be_undone_and_what_is_frozen() {
 fn a_freeze_holds_for_what_it_names_and_says_why() {
     let reason = Some(FreezeReason::try_from("OPS-1: runaway job").unwrap());
     let of_caller = Freezes {
-        callers: [(CallerName::try_from("app").unwrap(), reason.clone())].into(),
+        callers: [(
+            CallerName::try_from("app").unwrap(),
+            Freeze { reason: reason.clone(), line: 1 },
+        )]
+        .into(),
         ..Freezes::default()
     };
     let of_tenant = Freezes {
-        tenants: [(TenantName::try_from("photos").unwrap(), None)].into(),
+        tenants: [(TenantName::try_from("photos").unwrap(), Freeze::default())].into(),
         ..Freezes::default()
     };
-    let of_all = Freezes { everything: Some(reason.clone()), ..Freezes::default() };
+    let of_all = Freezes { everything: Some(Freeze::default()), ..Freezes::default() };
     for (freezes, who, target, frozen) in [
         (&of_caller, "app", "mail/a", Some(Frozen::Caller)),
         (&of_caller, "janitor", "mail/a", None),

@@ -76,6 +76,7 @@ async fn every_answer_is_counted_by_what_it_was() {
         (relayed(200), 1.0),
         (relayed(204), 1.0),
         (relayed(404), 2.0),
+        ("smh_gateway_rule_matches_total{rule=\"tmp\",mode=\"enforce\"}".to_owned(), 1.0),
         (refused("PermanentDeleteBlocked", "not_sent"), 1.0),
         (refused("InvalidPath", "not_sent"), 1.0),
         (refused("RateLimited", "not_sent"), 1.0),

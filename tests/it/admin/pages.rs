@@ -89,8 +89,12 @@ async fn nothing_but_get_is_taken_and_no_page_deletes() {
             assert_eq!((answer.status(), answer.field("allow")), (405, Some("GET, HEAD")));
         }
     }
-    for path in ["/v1/files/t1/a", "/api", "/livez/", "//livez", "/api/explain", "/quitquitquit"] {
+    for path in ["/v1/files/t1/a", "/api", "/livez/", "//livez", "/api/explain/", "/quitquitquit"] {
         assert_eq!(get(admin, path).await.status(), 404, "{path}");
+    }
+    for method in ["GET", "PUT", "DELETE"] {
+        let answer = ask(admin, &format!("{method} /api/explain"), "").await;
+        assert_eq!((answer.status(), answer.field("allow")), (405, Some("POST")));
     }
     let line = "DELETE /v1/files/t1/a";
     let credential = format!("Authorization: Bearer {KEY}\r\n");
