@@ -37,6 +37,7 @@ pub mod listener;
 // The files that operators write.
 pub mod config;
 
+// Why they say what they say.
 pub mod explain;
 
 // The machinery.
