@@ -4,6 +4,7 @@
 //! passes all or charges none. Pure but for the clock, which is a parameter. Apart from them stand
 //! [`Guesses`], which are about who may ask at all.
 
+mod counted;
 mod guesses;
 mod shards;
 mod store;
@@ -12,14 +13,15 @@ pub use self::guesses::{GuessSource, Guesses};
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use governor::NotUntil;
 use governor::clock::{Clock, MonotonicClock};
-use governor::middleware::NoOpMiddleware;
-use governor::{NotUntil, Quota, RateLimiter};
 use smallvec::SmallVec;
 
-use self::store::{BoundedStore, Key, MAX_KEYS, Peek};
+use self::counted::Counted;
+use self::store::Key;
 use crate::directory::Fingerprint;
 use crate::ids::LimitName;
 use crate::policy::{Enforcement, Permit, RuleMode, Selector, Subject};
@@ -138,11 +140,8 @@ pub struct Limits<C: Clock = MonotonicClock> {
 
 struct Limit<C: Clock> {
     rule: LimitRule,
-    store: BoundedStore,
-    limiter: RateLimiter<Key, BoundedStore, C, NoOpMiddleware<C::Instant>>,
-    /// Over the same state. It was made a moment later, so it sees a moment less of time gone by: it
-    /// may be a microsecond too strict, never too lenient.
-    looker: RateLimiter<Key, Peek, C, NoOpMiddleware<C::Instant>>,
+    /// Shared with the limit that this one succeeds, where both count alike.
+    counted: Arc<Counted<C>>,
 }
 
 impl Limits {
@@ -157,8 +156,23 @@ impl<C: Clock + Clone> Limits<C> {
     /// As [`Limits::new`], on a clock of the caller's.
     #[must_use]
     pub fn with_clock(rules: Vec<LimitRule>, clock: C) -> Self {
-        let limits = rules.into_iter().map(|rule| Limit::new(rule, clock.clone())).collect();
+        let limits = rules.into_iter().map(|rule| Limit::new(rule, &clock)).collect();
         Self { limits, clock }
+    }
+
+    /// Other limits that come after these. One that keeps its name and what it is `per` goes on where
+    /// it was: with the very state while rate and burst stay, and from the same share of them where
+    /// they do not. Any other is a new one, of which nothing is used.
+    #[must_use]
+    pub fn succeeded_by(&self, rules: Vec<LimitRule>) -> Self {
+        let succeed = |rule: LimitRule| {
+            let same = |old: &&Limit<C>| old.rule.name == rule.name && old.rule.per == rule.per;
+            match self.limits.iter().find(same) {
+                Some(old) => old.succeeded_by(rule, &self.clock),
+                None => Limit::new(rule, &self.clock),
+            }
+        };
+        Self { limits: rules.into_iter().map(succeed).collect(), clock: self.clock.clone() }
     }
 
     /// Charges a delete to every limit that is about it, or to none.
@@ -223,16 +237,19 @@ impl<C: Clock + Clone> Limits<C> {
 }
 
 impl<C: Clock + Clone> Limit<C> {
-    fn new(rule: LimitRule, clock: C) -> Self {
-        let interval = rule.rate.interval;
-        let store = BoundedStore::new(interval, MAX_KEYS);
-        // `Rate` has no interval of zero, which is all that governor refuses.
-        let quota = Quota::with_period(interval)
-            .unwrap_or(Quota::per_second(NonZeroU32::MIN))
-            .allow_burst(rule.burst);
-        let limiter = RateLimiter::new(quota, store.clone(), clock.clone());
-        let looker = RateLimiter::new(quota, Peek(store.clone()), clock);
-        Self { rule, store, limiter, looker }
+    fn new(rule: LimitRule, clock: &C) -> Self {
+        let counted = Arc::new(Counted::new(rule.rate.interval, rule.burst, clock));
+        Self { rule, counted }
+    }
+
+    fn succeeded_by(&self, rule: LimitRule, clock: &C) -> Self {
+        let (interval, burst) = (rule.rate.interval, rule.burst);
+        let counted = if self.counted.is(interval, burst) {
+            Arc::clone(&self.counted)
+        } else {
+            Arc::new(self.counted.rescaled(interval, burst, clock))
+        };
+        Self { rule, counted }
     }
 
     /// Whether it only counts what it would refuse.
@@ -242,7 +259,7 @@ impl<C: Clock + Clone> Limit<C> {
 
     fn charge(&self, subject: &Subject<'_>) -> Result<(), NotUntil<C::Instant>> {
         if self.rule.matches.matches(subject) {
-            self.limiter.check_key(&self.key(subject))
+            self.counted.charge(&self.key(subject))
         } else {
             Ok(())
         }
@@ -250,7 +267,7 @@ impl<C: Clock + Clone> Limit<C> {
 
     fn peek(&self, subject: &Subject<'_>) -> Result<(), NotUntil<C::Instant>> {
         if self.rule.matches.matches(subject) {
-            self.looker.check_key(&self.key(subject))
+            self.counted.peek(&self.key(subject))
         } else {
             Ok(())
         }
@@ -258,7 +275,7 @@ impl<C: Clock + Clone> Limit<C> {
 
     fn refund(&self, subject: &Subject<'_>) {
         if self.rule.matches.matches(subject) {
-            self.store.refund(&self.key(subject));
+            self.counted.refund(&self.key(subject));
         }
     }
 

@@ -17,6 +17,12 @@ impl<T> Shards<T> {
         Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::new(shard())) }
     }
 
+    /// Others in their place, each made of one of these: a key belongs to the same part.
+    pub(super) fn map(&self, turn: impl Fn(&T) -> T) -> Self {
+        let shards = self.shards.each_ref().map(|shard| Mutex::new(turn(&shard.lock())));
+        Self { hasher: self.hasher.clone(), shards }
+    }
+
     /// The part that a key belongs to.
     pub(super) fn lock(&self, key: &impl Hash) -> MutexGuard<'_, T> {
         let hash = self.hasher.hash_one(key);

@@ -59,6 +59,21 @@ impl BoundedStore {
         }))
     }
 
+    /// The state of a limit that succeeds this one, each arrival turned into what it is there: nothing
+    /// for a key whose share is whole. Nothing is charged to this one meanwhile but by deletes that
+    /// began before.
+    pub(super) fn rescaled(&self, interval: Duration, turn: impl Fn(Nanos) -> Nanos) -> Self {
+        let used = |arrival: Nanos| Some(turn(arrival)).filter(|used| *used > Nanos::default());
+        let shards = self.0.shards.map(|old| {
+            let arrivals = old.arrivals.iter().filter_map(|(key, at)| Some((*key, used(*at)?)));
+            let arrivals: HashMap<_, _> = arrivals.collect();
+            let sweep_at = (arrivals.len() * 2).max(FIRST_SWEEP);
+            Shard { arrivals, overflow: old.overflow.and_then(used), sweep_at }
+        });
+        let keys_a_shard = self.0.keys_a_shard;
+        Self(Arc::new(State { interval: interval.into(), keys_a_shard, shards }))
+    }
+
     /// Takes back one charge. Exact: it leaves what would be there had the delete never come.
     pub(super) fn refund(&self, key: &Key) {
         let mut shard = self.0.shards.lock(key);

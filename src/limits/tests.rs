@@ -194,3 +194,85 @@ fn a_delete_that_an_enforced_limit_refuses_has_charged_no_shadow_limit() {
     let admission = limits.admit(permit("a", "photos/x")).unwrap();
     assert!(admission.shadow().is_empty());
 }
+
+fn per_caller(count: u32, burst: u32) -> LimitRule {
+    limit("l", Per { caller: true, ..Per::default() }, count, burst)
+}
+
+/// How many deletes of this caller pass at once.
+fn left(limits: &Limits<FakeRelativeClock>, caller: &str) -> usize {
+    (0..1_000).take_while(|_| refused(limits, permit(caller, "photos/x")).is_none()).count()
+}
+
+#[test]
+fn a_limit_that_succeeds_another_starts_from_the_same_used_share() {
+    let renamed = LimitRule { name: LimitName::try_from("other").unwrap(), ..per_caller(1, 10) };
+    let per_tenant = Per { tenant: true, ..Per::default() };
+    let narrower =
+        Selector { callers: Some(vec![NameGlob::try_from("a").unwrap()]), ..Selector::default() };
+    // Of ten, four are used.
+    for (rule, wanted) in [
+        (per_caller(1, 10), 6),
+        (LimitRule { matches: narrower, ..per_caller(1, 10) }, 6),
+        (per_caller(7, 10), 6),
+        (per_caller(1, 100), 60),
+        (per_caller(50, 100), 60),
+        (per_caller(1, 5), 3),
+        // Two fifths of one are used, so it is not there any more.
+        (per_caller(1, 1), 0),
+        (renamed, 10),
+        (limit("l", per_tenant, 1, 10), 10),
+    ] {
+        let (limits, clock) = limits(vec![per_caller(1, 10)]);
+        clock.advance(SECOND * 1_000);
+        for _ in 0..4 {
+            assert_eq!(refused(&limits, permit("a", "photos/x")), None);
+        }
+        clock.advance(Duration::from_nanos(1));
+        let before = limits;
+        let limits = before.succeeded_by(vec![rule.clone()]);
+        assert_eq!(left(&limits, "a"), wanted, "{rule:?}");
+        // Nobody else is touched by it.
+        if rule.per.caller {
+            assert_eq!(
+                left(&limits, "b"),
+                if rule.matches.callers.is_some() { 1_000 } else { rule.burst.get() as usize }
+            );
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_stays_is_charged_by_deletes_of_either_version() {
+    let (before, clock) = limits(vec![per_caller(1, 4)]);
+    assert_eq!(refused(&before, permit("a", "photos/x")), None);
+    clock.advance(SECOND / 2);
+    let after = before.succeeded_by(vec![limit("new", Per::default(), 1, 9), per_caller(1, 4)]);
+    assert_eq!(refused(&after, permit("a", "photos/x")), None);
+    assert_eq!(refused(&before, permit("a", "photos/x")), None);
+    // Half of the first one has grown back; the last is not whole before the other half has.
+    assert_eq!(left(&after, "a"), 1);
+    let (_, wait) = refused(&before, permit("a", "photos/x")).unwrap();
+    assert_eq!(wait, SECOND / 2);
+}
+
+#[test]
+fn a_used_up_limit_stays_used_up_and_grows_back_at_the_new_rate() {
+    let (before, clock) = limits(vec![per_caller(1, 10)]);
+    assert_eq!(left(&before, "a"), 10);
+    let after = before.succeeded_by(vec![per_caller(4, 2)]);
+    assert_eq!(refused(&after, permit("a", "photos/x")).unwrap().1, SECOND / 4);
+    clock.advance(SECOND / 4);
+    assert_eq!(left(&after, "a"), 1);
+    // And back: two of two are ten of ten.
+    let after = after.succeeded_by(vec![per_caller(1, 10)]);
+    assert_eq!(refused(&after, permit("a", "photos/x")).unwrap().1, SECOND);
+}
+
+#[test]
+fn a_limit_that_went_and_came_back_is_a_new_one() {
+    let (limits, _) = limits(vec![per_caller(1, 3)]);
+    assert_eq!(left(&limits, "a"), 3);
+    let again = limits.succeeded_by(Vec::new()).succeeded_by(vec![per_caller(1, 3)]);
+    assert_eq!(left(&again, "a"), 3);
+}
