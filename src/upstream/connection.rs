@@ -10,7 +10,6 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -18,6 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::origin::{Origin, Scheme};
 use crate::upstream::request::{Outgoing, Protocol};
+use crate::upstream::tls::ClientTls;
 
 /// A connection that can take deletes: the sending half; hyper's driver holds the other.
 pub(super) struct Connection {
@@ -113,7 +113,7 @@ fn was_refused(error: &hyper::Error) -> bool {
 /// Dials, encrypts and shakes hands, all within `timeout`.
 pub(super) async fn connect(
     origin: &Origin,
-    tls: &Arc<ClientConfig>,
+    tls: &ClientTls,
     timeout: Duration,
 ) -> Result<Connection, ConnectError> {
     let sender = tokio::time::timeout(timeout, dial(origin, tls))
@@ -137,7 +137,7 @@ pub(super) enum ConnectError {
     Timeout(Duration),
 }
 
-async fn dial(origin: &Origin, tls: &Arc<ClientConfig>) -> Result<Sender, ConnectError> {
+async fn dial(origin: &Origin, tls: &ClientTls) -> Result<Sender, ConnectError> {
     let tcp = TcpStream::connect((origin.host(), origin.port())).await.map_err(ConnectError::Io)?;
     // Without it a small request can wait for the other side's delayed acknowledgement.
     tcp.set_nodelay(true).map_err(ConnectError::Io)?;
@@ -146,7 +146,7 @@ async fn dial(origin: &Origin, tls: &Arc<ClientConfig>) -> Result<Sender, Connec
         Scheme::Https => {
             let name = ServerName::try_from(origin.host().to_owned())
                 .map_err(|_| ConnectError::ServerName)?;
-            let stream = TlsConnector::from(Arc::clone(tls))
+            let stream = TlsConnector::from(Arc::clone(&tls.config))
                 .connect(name, tcp)
                 .await
                 .map_err(ConnectError::Tls)?;

@@ -1,13 +1,11 @@
 //! A document from elsewhere than SMH: the keys of a token issuer. Nothing is followed, and nothing
 //! of SMH's is in it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderValue};
-use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use crate::origin::Origin;
@@ -15,6 +13,7 @@ use crate::refusal::UpstreamFault;
 use crate::secret::Secret;
 use crate::upstream::answer::Answer;
 use crate::upstream::connection::Failure;
+use crate::upstream::tls::ClientTls;
 use crate::upstream::{Failed, blame, chain, connection, failed, request, whole};
 
 /// What is to be fetched, and how.
@@ -22,7 +21,7 @@ pub(crate) struct Document<'a> {
     pub(crate) origin: &'a Origin,
     /// Path and query.
     pub(crate) target: &'a str,
-    pub(crate) tls: &'a Arc<ClientConfig>,
+    pub(crate) tls: &'a ClientTls,
     /// Sent to this origin alone.
     pub(crate) bearer: Option<&'a Secret>,
     /// For all of it.

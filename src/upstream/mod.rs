@@ -16,7 +16,6 @@ pub use self::request::{TokenPlace, shown};
 
 use std::error::Error;
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -26,12 +25,12 @@ use http::response::Parts;
 use http::{Method, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
-use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use self::connection::{Connection, Failure};
 use self::pool::Pool;
+use self::tls::ClientTls;
 use crate::access_token::AccessToken;
 use crate::limits::Admission;
 use crate::origin::Origin;
@@ -47,7 +46,15 @@ pub struct Settings {
     /// How the token travels.
     pub token_in: TokenPlace,
     /// Roots and protocols.
-    pub tls: Arc<ClientConfig>,
+    pub tls: ClientTls,
+}
+
+impl Settings {
+    /// These, over the connections of those before as far as they may be used.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self { tls: self.tls.or_same(&before.tls), ..self }
+    }
 }
 
 /// Why there is no whole answer.
@@ -127,7 +134,7 @@ impl Client {
     async fn attempt(&self, order: Order<'_>) -> Result<Answer, Failed> {
         let origin = &order.admission.permit().tenant().library.origin;
         let settings = order.settings;
-        let first = match self.pool.take(origin) {
+        let first = match self.pool.take(origin, &settings.tls) {
             Some(kept) => kept,
             None => self.connect(origin, settings).await?,
         };
@@ -137,7 +144,7 @@ impl Client {
             // Another of the kept ones may have closed as well.
             Err(Failure::Closed(_)) => None,
             // One stream was refused, but the connection may still be good.
-            Err(Failure::Refused(_)) => self.pool.take(origin),
+            Err(Failure::Refused(_)) => self.pool.take(origin, &settings.tls),
         };
         let second = match again {
             Some(same) => same,
@@ -171,7 +178,7 @@ impl Client {
             Ok(response) => {
                 let answer = whole(response, MAX_BODY_BYTES).await;
                 if answer.is_ok() {
-                    self.pool.put(origin, connection);
+                    self.pool.put(origin, &settings.tls, connection);
                 }
                 Ok(answer)
             }
@@ -188,7 +195,7 @@ impl Client {
         let made = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
         let made = made.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
         if let Some(shared) = made.shared() {
-            self.pool.put(origin, shared);
+            self.pool.put(origin, &settings.tls, shared);
         }
         Ok(made)
     }
