@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue};
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use serde_json::{Value, json};
-use smh_gateway::authenticate::jwt::{Algorithm, Issuer, Issuers, KeySet};
+use smh_gateway::authenticate::jwt::{Algorithm, Issuer, Issuers, KeySet, Terms};
 use smh_gateway::authenticate::spiffe::SpiffePattern;
 use smh_gateway::authenticate::{
     Authenticator, ClientCas, ClientTrust, Credential, JwtRule, KeyDigest, Keyring, Peer,
@@ -70,12 +70,12 @@ fn signed(algorithm: Algorithm) -> (Value, String) {
 }
 
 fn issuers(algorithm: Algorithm, jwk: &Value) -> Issuers {
-    let issuer = Issuer::new(
-        "corporate".into(),
-        "https://id.example/realms/media".into(),
-        vec!["smh-gateway".into()],
-        vec![algorithm],
-    );
+    let issuer = Issuer::new(Terms {
+        name: "corporate".into(),
+        issuer: "https://id.example/realms/media".into(),
+        audiences: vec!["smh-gateway".into()],
+        algorithms: vec![algorithm],
+    });
     let set = json!({ "keys": [jwk] }).to_string();
     issuer.take(KeySet::parse(set.as_bytes(), &[algorithm]).unwrap());
     Issuers::new([Arc::new(issuer)])

@@ -104,8 +104,8 @@ impl Gateway {
                 round.unreadable("token of library", library.as_str(), &error);
             },
         );
-        let issuers = snapshot.issuers.iter().map(|plan| Arc::clone(&plan.issuer));
-        let issuers = Arc::new(Issuers::new(issuers));
+        let issuer_keys = IssuerKeys::default().succeeded_by(&snapshot.issuers, &metrics);
+        let issuers = Arc::new(Issuers::new(issuer_keys.issuers()));
         let keyring = Keyring::read(snapshot.credentials(), issuers, &mut |caller, error| {
             round.unreadable("API key of caller", caller.name.as_str(), error);
         });
@@ -123,7 +123,7 @@ impl Gateway {
             in_force: ArcSwap::from_pointee(in_force),
             keyring: Mutex::new(keyring),
             listeners,
-            issuer_keys: IssuerKeys::new(snapshot.issuers.iter().cloned()),
+            issuer_keys,
             guesses: Guesses::new(Instant::now()),
             complaints,
             snapshot,

@@ -11,10 +11,10 @@ use std::time::Duration;
 use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::authenticate::jwt::{Issuer, KeySet, MAX_KEY_SET_BYTES};
+use crate::authenticate::jwt::{Issuer, KeySet, MAX_KEY_SET_BYTES, Terms};
 use crate::files;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
@@ -22,16 +22,16 @@ use crate::secret::Source;
 use crate::upstream::{Document, fetch, tls};
 
 /// An issuer, and where its keys are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerPlan {
-    /// Who signs.
-    pub issuer: Arc<Issuer>,
+    /// Who signs what for whom.
+    pub terms: Terms,
     /// Where its keys are.
     pub jwks: JwksSource,
 }
 
 /// Where an issuer's JWKS is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JwksSource {
     /// In a file, which is followed.
     File(PathBuf),
@@ -40,7 +40,7 @@ pub enum JwksSource {
 }
 
 /// A URL, taken apart, and what it takes to ask there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwksUrl {
     /// Scheme, host and port.
     pub origin: Origin,
@@ -66,11 +66,25 @@ pub struct IssuerStatus {
     pub last_error: Option<String>,
 }
 
-/// All issuers that are followed.
+/// All issuers that are followed, each by a task of its own, which ends when nobody has its issuer
+/// any more.
 #[derive(Default)]
-pub struct IssuerKeys(Vec<Arc<Followed>>);
+pub struct IssuerKeys(Vec<Arc<Following>>);
+
+/// An issuer and the task that follows it.
+struct Following {
+    followed: Arc<Followed>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 struct Followed {
+    issuer: Arc<Issuer>,
     plan: IssuerPlan,
     looks: watch::Sender<Looks>,
     last_error: Mutex<Option<String>>,
@@ -115,34 +129,32 @@ impl Looks {
 }
 
 impl IssuerKeys {
-    /// Nothing is fetched before [`IssuerKeys::follow`].
+    /// Those that come after these. An issuer of which nothing changed stays, with its keys and its
+    /// task; any other is asked for its keys at once. To be called in a runtime, which then has the
+    /// tasks.
     #[must_use]
-    pub fn new(plans: impl IntoIterator<Item = IssuerPlan>) -> Self {
-        let followed = |plan| {
-            Arc::new(Followed {
-                plan,
-                looks: watch::Sender::default(),
-                last_error: Mutex::default(),
-            })
+    pub fn succeeded_by(&self, plans: &[IssuerPlan], metrics: &Arc<Metrics>) -> Self {
+        let follow = |plan: &IssuerPlan| {
+            let same = self.0.iter().find(|one| one.followed.plan == *plan);
+            same.map_or_else(|| Following::start(plan.clone(), Arc::clone(metrics)), Arc::clone)
         };
-        Self(plans.into_iter().map(followed).collect())
+        Self(plans.iter().map(follow).collect())
     }
 
-    /// Keeps the keys fresh until it is dropped.
-    pub async fn follow(&self, metrics: Arc<Metrics>) {
-        let mut tasks = JoinSet::new();
-        for one in &self.0 {
-            tasks.spawn(Arc::clone(one).follow(Arc::clone(&metrics)));
-        }
-        // None of them ends.
-        while tasks.join_next().await.is_some() {}
+    /// Each of them.
+    pub fn issuers(&self) -> impl Iterator<Item = Arc<Issuer>> {
+        self.each().map(|one| Arc::clone(&one.issuer))
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Followed> {
+        self.0.iter().map(|one| &*one.followed)
     }
 
     /// Waits for the end of one look, but not past the deadline, and not at all if there was one
     /// just now. Says whether the keys are what the issuer said last; if not, one that is missing
     /// may well exist.
     pub async fn look_again(&self, issuer: &Arc<Issuer>, deadline: Instant) -> bool {
-        let Some(one) = self.0.iter().find(|one| Arc::ptr_eq(&one.plan.issuer, issuer)) else {
+        let Some(one) = self.each().find(|one| Arc::ptr_eq(&one.issuer, issuer)) else {
             return false;
         };
         let mut ended_before = None;
@@ -163,20 +175,34 @@ impl IssuerKeys {
     /// The issuers that were not looked for yet. One that cannot be reached is not waited for: other
     /// callers do not need it.
     pub fn pending(&self) -> impl Iterator<Item = &str> {
-        let unseen = |one: &&Arc<Followed>| one.looks.borrow().ended == 0;
-        self.0.iter().filter(unseen).map(|one| &*one.plan.issuer.name)
+        let unseen = |one: &&Followed| one.looks.borrow().ended == 0;
+        self.each().filter(unseen).map(|one| &*one.plan.terms.name)
     }
 
     /// How it is about each.
     #[must_use]
     pub fn status(&self) -> Vec<IssuerStatus> {
-        let status = |one: &Arc<Followed>| IssuerStatus {
-            name: one.plan.issuer.name.to_string(),
-            keys: one.plan.issuer.key_count(),
+        let status = |one: &Followed| IssuerStatus {
+            name: one.plan.terms.name.to_string(),
+            keys: one.issuer.key_count(),
             age: one.looks.borrow().good_at.map(|at| at.elapsed()),
             last_error: one.last_error.lock().clone(),
         };
-        self.0.iter().map(status).collect()
+        self.each().map(status).collect()
+    }
+}
+
+impl Following {
+    fn start(plan: IssuerPlan, metrics: Arc<Metrics>) -> Arc<Self> {
+        let followed = Arc::new(Followed {
+            issuer: Arc::new(Issuer::new(plan.terms.clone())),
+            plan,
+            looks: watch::Sender::default(),
+            last_error: Mutex::default(),
+        });
+        #[expect(clippy::disallowed_methods, reason = "owned: aborted when the issuer is dropped")]
+        let task = tokio::spawn(Arc::clone(&followed).follow(metrics));
+        Arc::new(Self { followed, task })
     }
 }
 
@@ -189,7 +215,7 @@ impl Followed {
             self.looks.send_modify(|looks| looks.begin(begun));
             let looked = self.look().await;
             failures = if looked.is_ok() { 0 } else { failures.saturating_add(1) };
-            metrics.identity.jwks_fetched(&self.plan.issuer.name, looked.is_ok());
+            metrics.identity.jwks_fetched(&self.plan.terms.name, looked.is_ok());
             self.tell(looked);
             let next = begun + self.interval(failures);
             tokio::select! {
@@ -201,7 +227,6 @@ impl Followed {
 
     /// One look. Says whether there are other keys than before.
     async fn look(&self) -> Result<bool, String> {
-        let issuer = &self.plan.issuer;
         let bytes = match &self.plan.jwks {
             JwksSource::File(path) => {
                 let path = path.clone();
@@ -210,25 +235,25 @@ impl Followed {
             }
             JwksSource::Url(url) => url.fetch().await?,
         };
-        let keys = KeySet::parse(&bytes, &issuer.algorithms).map_err(|e| e.to_string())?;
-        Ok(issuer.take(keys))
+        let keys = KeySet::parse(&bytes, &self.plan.terms.algorithms).map_err(|e| e.to_string())?;
+        Ok(self.issuer.take(keys))
     }
 
     /// Keeps and logs how a look ended; the same failure is logged once.
     fn tell(&self, looked: Result<bool, String>) {
-        let issuer = &*self.plan.issuer.name;
+        let issuer = &*self.plan.terms.name;
         let mut last_error = self.last_error.lock();
         let good = looked.is_ok();
         match looked {
             Ok(changed) => {
                 if changed || last_error.is_some() {
-                    let keys = self.plan.issuer.key_count();
+                    let keys = self.issuer.key_count();
                     tracing::info!(issuer, keys, changed, "the keys of a JWT issuer are at hand");
                 }
                 *last_error = None;
             }
             Err(error) if last_error.as_ref() != Some(&error) => {
-                let kept = self.plan.issuer.key_count();
+                let kept = self.issuer.key_count();
                 tracing::error!(issuer, error, kept, "the keys of a JWT issuer cannot be had");
                 *last_error = Some(error);
             }

@@ -79,7 +79,6 @@ impl Running {
         let server = Server::start(&gateway, bound, &log)?;
         let mut helpers = JoinSet::new();
         helpers.spawn(refresh_secrets(Arc::clone(&gateway)));
-        helpers.spawn(follow_issuers(Arc::clone(&gateway)));
         let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
         if let Some(admin) = admin {
             helpers.spawn(crate::admin::serve(admin, Arc::clone(&gateway)));
@@ -168,11 +167,6 @@ pub enum Ended {
 
 fn cause(error: &TlsError) -> String {
     std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default()
-}
-
-/// Fetches the keys of JWT issuers, as long as there is a gateway to use them.
-async fn follow_issuers(gateway: Arc<Gateway>) {
-    gateway.issuer_keys().follow(Arc::clone(gateway.metrics())).await;
 }
 
 /// Follows the files that hold secrets, and notices an operator who edits the others: no event is relied upon, since mounts are swapped in ways

@@ -1,5 +1,6 @@
 //! Where the callers' credentials come from, and what was last read there.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::authenticate::jwt::Issuers;
@@ -23,10 +24,12 @@ pub enum Credential {
     Loopback,
 }
 
-/// All credentials, with the keys that were read last. Outlives a reload.
-#[derive(Debug)]
+/// All credentials, with the keys that were read last.
+#[derive(Debug, Default)]
 pub struct Keyring {
     entries: Vec<Entry>,
+    /// Of the sources in the entries, those that could ever be read.
+    read: HashMap<Source, KeyDigest>,
     issuers: Arc<Issuers>,
 }
 
@@ -34,13 +37,6 @@ pub struct Keyring {
 struct Entry {
     caller: Arc<Caller>,
     credential: Credential,
-    read: Option<KeyDigest>,
-}
-
-impl Entry {
-    fn is_missing(&self) -> bool {
-        matches!(self.credential, Credential::Key(_)) && self.read.is_none()
-    }
 }
 
 impl Keyring {
@@ -50,28 +46,38 @@ impl Keyring {
         issuers: Arc<Issuers>,
         report: &mut dyn FnMut(&Caller, &SourceError),
     ) -> Self {
-        let entries = credentials.into_iter().map(|(caller, credential)| Entry {
-            caller,
-            credential,
-            read: None,
-        });
-        let mut keyring = Self { entries: entries.collect(), issuers };
+        let mut keyring = Self::default().succeeded_by(credentials, issuers);
         let read = read_all(keyring.sources());
         keyring.take(read, report);
         keyring
     }
 
+    /// Other credentials that come after these. What was read of a source that is still among them
+    /// stays known, even if it cannot be read at this moment; the others are yet to be read.
+    #[must_use]
+    pub fn succeeded_by(
+        &self,
+        credentials: impl IntoIterator<Item = (Arc<Caller>, Credential)>,
+        issuers: Arc<Issuers>,
+    ) -> Self {
+        let entry = |(caller, credential)| Entry { caller, credential };
+        let entries = credentials.into_iter().map(entry).collect();
+        let mut keyring = Self { entries, read: HashMap::new(), issuers };
+        let known = |source| self.read.get(&source).map(|digest| (source, *digest));
+        keyring.read = keyring.sources().into_iter().filter_map(known).collect();
+        keyring
+    }
+
+    /// Who issues the JWTs.
+    #[must_use]
+    pub fn issuers(&self) -> &Arc<Issuers> {
+        &self.issuers
+    }
+
     /// Where keys are to be read, to be done without holding the keyring: a file can be slow.
     #[must_use]
     pub fn sources(&self) -> Vec<Source> {
-        let source = |entry: &Entry| match &entry.credential {
-            Credential::Key(source) => Some(source.clone()),
-            Credential::Digest(_)
-            | Credential::SpiffeId(_)
-            | Credential::Jwt(_)
-            | Credential::Loopback => None,
-        };
-        self.entries.iter().filter_map(source).collect()
+        self.entries.iter().filter_map(Entry::source).cloned().collect()
     }
 
     /// Takes what was read of the sources and says whether a key changed. A key that could not be
@@ -83,15 +89,16 @@ impl Keyring {
     ) -> bool {
         let mut changed = false;
         for (source, key) in read {
-            let of_source = |entry: &&mut Entry| matches!(&entry.credential, Credential::Key(own) if *own == source);
-            for entry in self.entries.iter_mut().filter(of_source) {
-                match &key {
-                    Ok(key) => {
-                        let digest = Some(KeyDigest::of(key.expose()));
-                        changed |= std::mem::replace(&mut entry.read, digest) != digest;
-                    }
-                    Err(error) => report(&entry.caller, error),
+            let of_source = |entry: &&Entry| entry.source() == Some(&source);
+            let mut callers = self.entries.iter().filter(of_source).peekable();
+            match key {
+                // Nobody's by now.
+                Ok(_) if callers.peek().is_none() => {}
+                Ok(key) => {
+                    let digest = KeyDigest::of(key.expose());
+                    changed |= self.read.insert(source, digest) != Some(digest);
                 }
+                Err(error) => callers.for_each(|entry| report(&entry.caller, &error)),
             }
         }
         changed
@@ -103,17 +110,19 @@ impl Keyring {
     pub fn authenticator(&self) -> Authenticator {
         let mut authenticator = Authenticator::new(Arc::clone(&self.issuers));
         let mut spiffe_ids = Vec::new();
-        for Entry { caller, credential, read } in &self.entries {
-            match (credential, read) {
-                (Credential::Digest(digest), _) | (Credential::Key(_), Some(digest)) => {
-                    authenticator.add_key(*digest, caller);
+        for Entry { caller, credential } in &self.entries {
+            match credential {
+                Credential::Digest(digest) => authenticator.add_key(*digest, caller),
+                Credential::Key(source) => {
+                    if let Some(digest) = self.read.get(source) {
+                        authenticator.add_key(*digest, caller);
+                    }
                 }
-                (Credential::Key(_), None) => {}
-                (Credential::SpiffeId(pattern), _) => {
+                Credential::SpiffeId(pattern) => {
                     spiffe_ids.push((pattern.clone(), Arc::clone(caller)));
                 }
-                (Credential::Jwt(rule), _) => authenticator.subjects.add(rule, caller),
-                (Credential::Loopback, _) => authenticator.loopback = Some(Arc::clone(caller)),
+                Credential::Jwt(rule) => authenticator.subjects.add(rule, caller),
+                Credential::Loopback => authenticator.loopback = Some(Arc::clone(caller)),
             }
         }
         authenticator.spiffe_ids = spiffe_ids.into_iter().collect();
@@ -123,12 +132,29 @@ impl Keyring {
     /// The callers with a key that was never read and no other way to prove themselves, in the order
     /// of the configuration. The next one of two keys may be named before it is there.
     pub fn pending(&self) -> impl Iterator<Item = &Caller> {
-        let missing = |entry: &&Entry| entry.is_missing() && !self.has_another_way(&entry.caller);
+        let missing =
+            |entry: &&Entry| self.is_missing(entry) && !self.has_another_way(&entry.caller);
         self.entries.iter().filter(missing).map(|entry| &*entry.caller)
     }
 
+    fn is_missing(&self, entry: &Entry) -> bool {
+        entry.source().is_some_and(|source| !self.read.contains_key(source))
+    }
+
     fn has_another_way(&self, caller: &Caller) -> bool {
-        self.entries.iter().any(|entry| entry.caller.name == caller.name && !entry.is_missing())
+        self.entries.iter().any(|entry| entry.caller.name == caller.name && !self.is_missing(entry))
+    }
+}
+
+impl Entry {
+    fn source(&self) -> Option<&Source> {
+        match &self.credential {
+            Credential::Key(source) => Some(source),
+            Credential::Digest(_)
+            | Credential::SpiffeId(_)
+            | Credential::Jwt(_)
+            | Credential::Loopback => None,
+        }
     }
 }
 
@@ -218,6 +244,27 @@ mod tests {
         assert!(!refresh(&mut keyring));
         assert_eq!(who(&keyring, "key-number-one-"), None);
         assert_eq!(who(&keyring, "key-number-one-1"), Some("a".into()));
+    }
+
+    #[test]
+    fn a_key_that_was_read_is_known_to_the_credentials_that_come_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |name: &str| Credential::Key(Source::File(folder.path().join(name)));
+        std::fs::write(folder.path().join("one"), "key-number-one-1").unwrap();
+        let before = Keyring::read([(caller("a"), key("one"))], Arc::default(), &mut |_, _| {});
+        std::fs::remove_file(folder.path().join("one")).unwrap();
+        let ways = [(caller("b"), key("one")), (caller("c"), key("new"))];
+        let mut after = before.succeeded_by(ways, Arc::default());
+        assert!(!refresh(&mut after));
+        assert_eq!(who(&after, "key-number-one-1"), Some("b".into()));
+        assert_eq!(after.pending().map(|caller| caller.name.as_str()).collect::<Vec<_>>(), ["c"]);
+        // What nobody names is forgotten, and not taken from a look that began before.
+        std::fs::write(folder.path().join("one"), "key-number-one-1").unwrap();
+        let late = read_all(after.sources());
+        let mut without = after.succeeded_by([], Arc::default());
+        assert!(!without.take(late, &mut |_, _| {}));
+        let again = without.succeeded_by([(caller("a"), key("one"))], Arc::default());
+        assert_eq!(who(&again, "key-number-one-1"), None);
     }
 
     #[test]

@@ -225,7 +225,7 @@ fn listener(plan: &Plan) -> Value {
 }
 
 fn issuer(plan: &IssuerPlan) -> (String, Value) {
-    let IssuerPlan { issuer, jwks } = plan;
+    let IssuerPlan { terms, jwks } = plan;
     let jwks = match jwks {
         JwksSource::File(path) => json!({ "file": path.display().to_string() }),
         JwksSource::Url(url) => json!({
@@ -236,12 +236,12 @@ fn issuer(plan: &IssuerPlan) -> (String, Value) {
         }),
     };
     let value = json!({
-        "issuer": issuer.issuer,
-        "audience": issuer.audiences,
-        "algorithms": issuer.algorithms.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
+        "issuer": terms.issuer,
+        "audience": terms.audiences,
+        "algorithms": terms.algorithms.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
         "jwks": jwks,
     });
-    (issuer.name.to_string(), value)
+    (terms.name.to_string(), value)
 }
 
 fn way(credential: &Credential) -> Value {

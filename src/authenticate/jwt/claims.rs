@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::LEEWAY;
-use super::issuer::Issuer;
+use super::issuer::Terms;
 use crate::glob::NameGlob;
 use crate::refusal::JwtFault;
 
@@ -27,7 +27,7 @@ pub struct Claims {
 
 impl Claims {
     /// Takes what was signed at its word, as far as it is for us.
-    pub(super) fn read(issuer: &Issuer, members: Map<String, Value>) -> Result<Self, JwtFault> {
+    pub(super) fn read(issuer: &Terms, members: Map<String, Value>) -> Result<Self, JwtFault> {
         is_for(&issuer.audiences, members.get("aud"))?;
         let expires = members.get("exp").ok_or(JwtFault::Expired).and_then(seconds)?;
         let not_before = members.get("nbf").map(seconds).transpose()?;

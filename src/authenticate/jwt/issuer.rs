@@ -7,9 +7,9 @@ use arc_swap::{ArcSwapOption, Guard};
 use super::algorithm::Algorithm;
 use super::key_set::KeySet;
 
-/// An issuer of tokens.
-#[derive(Debug)]
-pub struct Issuer {
+/// What is configured of an issuer of tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
     /// Its name in the configuration.
     pub name: Arc<str>,
     /// The `iss` of its tokens, to the letter.
@@ -18,19 +18,21 @@ pub struct Issuer {
     pub audiences: Vec<String>,
     /// What it may sign with.
     pub algorithms: Vec<Algorithm>,
+}
+
+/// An issuer of tokens, with its keys.
+#[derive(Debug)]
+pub struct Issuer {
+    /// What is configured of it.
+    pub terms: Terms,
     keys: ArcSwapOption<KeySet>,
 }
 
 impl Issuer {
     /// An issuer whose keys are not known yet.
     #[must_use]
-    pub fn new(
-        name: Arc<str>,
-        issuer: String,
-        audiences: Vec<String>,
-        algorithms: Vec<Algorithm>,
-    ) -> Self {
-        Self { name, issuer, audiences, algorithms, keys: ArcSwapOption::empty() }
+    pub fn new(terms: Terms) -> Self {
+        Self { terms, keys: ArcSwapOption::empty() }
     }
 
     /// Has these keys from now on, and no others. Says whether that is a change: the same set read

@@ -19,7 +19,7 @@ mod tests;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub use self::claims::{ClaimRule, Claims};
-pub use self::issuer::Issuer;
+pub use self::issuer::{Issuer, Terms};
 pub use self::key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS};
 pub use self::verify::{CACHED_TOKENS, Issuers, Unproven};
 

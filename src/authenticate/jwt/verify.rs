@@ -39,9 +39,9 @@ impl From<JwtFault> for Unproven {
 #[derive(Debug)]
 struct Verified {
     claims: Arc<Claims>,
-    issuer: Arc<Issuer>,
-    /// What it was verified with. Weak, so that a token never keeps keys that were replaced; the
-    /// address is not used again while it is held.
+    /// Who signed it, and what it was verified with. Weak, so that a token never keeps an issuer that
+    /// is gone, or keys that were replaced; an address is not used again while it is held.
+    issuer: Weak<Issuer>,
     keys: Weak<KeySet>,
     token_bytes: usize,
 }
@@ -58,21 +58,14 @@ impl Weighter<KeyDigest, Arc<Verified>> for Places {
     }
 }
 
-impl Verified {
-    /// A key may have been withdrawn: only the issuer's present set vouches for a token.
-    fn is_vouched_for(&self) -> bool {
-        let keys = self.issuer.keys();
-        keys.as_ref().is_some_and(|keys| std::ptr::eq(Arc::as_ptr(keys), self.keys.as_ptr()))
-    }
-}
-
 /// The configured issuers, and the tokens of theirs that were verified.
 #[derive(Debug)]
 pub struct Issuers {
     issuers: Box<[Arc<Issuer>]>,
     /// By the SHA-256 of a token: it is of no use to who reads memory. Tokens that were refused
-    /// are not here, so that nobody can push out good ones by sending bad ones.
-    verified: Cache<KeyDigest, Arc<Verified>, Places>,
+    /// are not here, so that nobody can push out good ones by sending bad ones. Shared with the
+    /// issuers that come after these.
+    verified: Arc<Cache<KeyDigest, Arc<Verified>, Places>>,
 }
 
 impl Default for Issuers {
@@ -88,8 +81,15 @@ impl Issuers {
         let places = u64::try_from(CACHED_TOKENS).unwrap_or(u64::MAX);
         Self {
             issuers: issuers.into_iter().collect(),
-            verified: Cache::with_weighter(CACHED_TOKENS, places, Places),
+            verified: Arc::new(Cache::with_weighter(CACHED_TOKENS, places, Places)),
         }
+    }
+
+    /// Other issuers that come after these. What was verified stays so where the very same issuer is
+    /// among them, and nowhere else.
+    #[must_use]
+    pub fn succeeded_by(&self, issuers: impl IntoIterator<Item = Arc<Issuer>>) -> Self {
+        Self { issuers: issuers.into_iter().collect(), verified: Arc::clone(&self.verified) }
     }
 
     /// Whether there are none, so that no token can be good.
@@ -116,7 +116,7 @@ impl Issuers {
     ) -> Result<Arc<Claims>, Unproven> {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if let Some(verified) = self.verified.get(&digest)
-            && verified.is_vouched_for()
+            && self.vouch_for(&verified)
         {
             verified.claims.at(now)?;
             return Ok(Arc::clone(&verified.claims));
@@ -127,30 +127,43 @@ impl Issuers {
         Ok(claims)
     }
 
+    /// A key may have been withdrawn, and an issuer removed: only the present set of one of these
+    /// vouches for a token.
+    fn vouch_for(&self, verified: &Verified) -> bool {
+        let signed =
+            |issuer: &&Arc<Issuer>| std::ptr::eq(Arc::as_ptr(issuer), verified.issuer.as_ptr());
+        self.issuers.iter().find(signed).is_some_and(|issuer| {
+            let keys = issuer.keys();
+            keys.as_ref()
+                .is_some_and(|keys| std::ptr::eq(Arc::as_ptr(keys), verified.keys.as_ptr()))
+        })
+    }
+
     /// What is cheap comes first; what tells about the claims comes after the signature.
     fn verify_anew(&self, token: &[u8], now: u64) -> Result<Verified, Unproven> {
         let unverified = Unverified::read(token)?;
         let members = members(&unverified.payload)?;
         let issuer = members.get("iss").and_then(Value::as_str).and_then(|name| self.by_iss(name));
         let issuer = issuer.ok_or(JwtFault::Issuer)?;
-        unverified.allowed(&issuer.algorithms)?;
+        let terms = &issuer.terms;
+        unverified.allowed(&terms.algorithms)?;
         let keys = issuer.keys();
         let keys = keys.as_ref().ok_or(Unproven::KeysUnavailable)?;
-        unverified.verify(keys, &issuer.algorithms).map_err(|fault| {
+        unverified.verify(keys, &terms.algorithms).map_err(|fault| {
             if fault == JwtFault::Key {
                 Unproven::UnknownKey(Arc::clone(issuer))
             } else {
                 Unproven::Fault(fault)
             }
         })?;
-        let claims = Claims::read(issuer, members)?;
+        let claims = Claims::read(terms, members)?;
         claims.at(now)?;
-        let (claims, issuer) = (Arc::new(claims), Arc::clone(issuer));
+        let (claims, issuer) = (Arc::new(claims), Arc::downgrade(issuer));
         Ok(Verified { claims, issuer, keys: Arc::downgrade(keys), token_bytes: token.len() })
     }
 
     fn by_iss(&self, name: &str) -> Option<&Arc<Issuer>> {
-        self.issuers.iter().find(|issuer| issuer.issuer == name)
+        self.issuers.iter().find(|issuer| issuer.terms.issuer == name)
     }
 
     #[cfg(test)]

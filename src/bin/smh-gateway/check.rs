@@ -74,7 +74,7 @@ fn summary(snapshot: &Snapshot, mounted: &Mounted<'_>, terminal: &mut Terminal) 
         row(terminal, "tenant", value);
     }
     for plan in &snapshot.issuers {
-        let issuer = &plan.issuer;
+        let issuer = &plan.terms;
         row(terminal, "JWT issuer", format!("{}: {}", issuer.name, issuer.issuer));
     }
     for one in &snapshot.callers {

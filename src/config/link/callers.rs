@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::authenticate::jwt::{ClaimRule, Issuer};
+use crate::authenticate::jwt::{ClaimRule, Terms};
 use crate::authenticate::{Credential, JwtRule};
 use crate::config::caller_file::{Jwks, Jwt};
 use crate::config::gateway_file::GatewayFile;
@@ -145,9 +145,9 @@ pub(super) fn link_issuers(
     let mut linked: Vec<IssuerPlan> = Vec::new();
     for (name, issuer) in gateway.jwt_issuers.iter().flatten() {
         let Some(issuer) = issuer else { continue };
-        let same = |other: &&IssuerPlan| other.issuer.issuer == issuer.issuer.value;
+        let same = |other: &&IssuerPlan| other.terms.issuer == issuer.issuer.value;
         if let Some(other) = linked.iter().find(same) {
-            let message = format!("`{}` is this issuer, too", other.issuer.name);
+            let message = format!("`{}` is this issuer, too", other.terms.name);
             let problem = Problem::error(issuer.issuer.place, message);
             report.push(problem.with_help("one entry may have several audiences"));
         }
@@ -160,13 +160,13 @@ pub(super) fn link_issuers(
                 JwksSource::Url(JwksUrl { origin, target, ca_file, bearer_token })
             }
         };
-        let issuer = Issuer::new(
-            name.value.as_str().into(),
-            issuer.issuer.value.clone(),
-            issuer.audiences.clone(),
-            issuer.algorithms.clone(),
-        );
-        linked.push(IssuerPlan { issuer: Arc::new(issuer), jwks });
+        let terms = Terms {
+            name: name.value.as_str().into(),
+            issuer: issuer.issuer.value.clone(),
+            audiences: issuer.audiences.clone(),
+            algorithms: issuer.algorithms.clone(),
+        };
+        linked.push(IssuerPlan { terms, jwks });
     }
     linked
 }

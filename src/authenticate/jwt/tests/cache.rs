@@ -71,3 +71,41 @@ fn a_verified_token_does_not_keep_replaced_keys() {
     world.publish(&[Signer::new(Algorithm::Es256).jwk()]);
     assert!(held.upgrade().is_none());
 }
+
+#[test]
+fn what_was_verified_outlives_a_change_of_other_issuers() {
+    let world = World::new();
+    let token = world.token(&claims());
+    let first = world.verify(&token).unwrap();
+    let other = Terms { issuer: "https://other.example".into(), ..world.issuer.terms.clone() };
+    let after = [Arc::clone(&world.issuer), Arc::new(Issuer::new(other))];
+    let after = world.issuers.succeeded_by(after);
+    assert!(Arc::ptr_eq(&first, &verify_with(&after, &token).unwrap()));
+}
+
+#[test]
+fn what_an_issuer_signed_that_is_gone_is_worth_nothing() {
+    let world = World::new();
+    let token = world.token(&claims());
+    world.verify(&token).unwrap();
+    let gone = world.issuers.succeeded_by([]);
+    let refused = verify_with(&gone, &token);
+    assert!(matches!(refused, Err(Unproven::Fault(JwtFault::Issuer))), "{refused:?}");
+    // Other terms make it another issuer, which has to tell its keys first.
+    let terms = Terms { audiences: vec!["other".into()], ..world.issuer.terms.clone() };
+    let changed = Arc::new(Issuer::new(terms));
+    let after = gone.succeeded_by([Arc::clone(&changed)]);
+    assert!(matches!(verify_with(&after, &token), Err(Unproven::KeysUnavailable)));
+    let jwk = world.signer.jwk_with(&json!({"kid": "k"}));
+    changed.take(key_set(&[jwk], &changed.terms.algorithms));
+    let refused = verify_with(&after, &token);
+    assert!(matches!(refused, Err(Unproven::Fault(JwtFault::Audience))), "{refused:?}");
+    // For a delete that began before, the first ones decide.
+    world.verify(&token).unwrap();
+    assert!(verify_with(&gone, &token).is_err());
+}
+
+fn verify_with(issuers: &Issuers, token: &str) -> Result<Arc<Claims>, Unproven> {
+    let now = UNIX_EPOCH + Duration::from_secs(NOW);
+    issuers.verify(token.as_bytes(), KeyDigest::of(token.as_bytes()), now)
+}

@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{Algorithm, Claims, Issuer, Issuers, KeySet, Unproven};
+use super::{Algorithm, Claims, Issuer, Issuers, KeySet, Terms, Unproven};
 use crate::authenticate::KeyDigest;
 use crate::refusal::JwtFault;
 
@@ -129,18 +129,18 @@ impl World {
     }
 
     fn without_keys(algorithms: &[Algorithm]) -> Self {
-        let issuer = Arc::new(Issuer::new(
-            "corporate".into(),
-            ISS.into(),
-            vec!["smh".into(), "smh-test".into()],
-            algorithms.into(),
-        ));
+        let issuer = Arc::new(Issuer::new(Terms {
+            name: "corporate".into(),
+            issuer: ISS.into(),
+            audiences: vec!["smh".into(), "smh-test".into()],
+            algorithms: algorithms.into(),
+        }));
         let issuers = Issuers::new([Arc::clone(&issuer)]);
         Self { signer: Signer::new(Algorithm::Es256), issuer, issuers }
     }
 
     fn publish(&self, jwks: &[Value]) -> bool {
-        self.issuer.take(key_set(jwks, &self.issuer.algorithms))
+        self.issuer.take(key_set(jwks, &self.issuer.terms.algorithms))
     }
 
     fn token(&self, claims: &Value) -> String {
