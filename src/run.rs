@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::config::{Admin, DeleteLog, Shutdown, Snapshot};
+use crate::config::{Admin, DeleteLog, Snapshot};
 use crate::gateway::{Gateway, Phase};
 use crate::listener::{Listener, TlsError};
 use crate::log::Log;
@@ -25,7 +25,6 @@ pub struct Running {
     log: Log,
     /// The admin listener and the reading of secrets: ended when this is dropped.
     helpers: JoinSet<()>,
-    shutdown: Shutdown,
     data: Vec<SocketAddr>,
     sockets: Vec<PathBuf>,
     admin: Option<SocketAddr>,
@@ -70,7 +69,7 @@ impl Running {
         };
         let data = bound.addresses().to_vec();
         let sockets = bound.sockets().map(Path::to_owned).collect();
-        let (shutdown, logs) = (snapshot.shutdown, snapshot.log);
+        let logs = snapshot.log;
         let gateway = Gateway::new(Arc::new(snapshot), listeners);
         let log = match logs {
             DeleteLog::Stdout => Log::start(deletes)?,
@@ -84,7 +83,7 @@ impl Running {
             helpers.spawn(crate::admin::serve(admin, Arc::clone(&gateway)));
         }
         let admin = admin_address;
-        Ok(Self { gateway, server, log, helpers, shutdown, data, sockets, admin })
+        Ok(Self { gateway, server, log, helpers, data, sockets, admin })
     }
 
     /// Where callers are served, with the ports that were had.
@@ -116,11 +115,12 @@ impl Running {
     pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Ended {
         tokio::pin!(hurry);
         self.gateway.advance(Phase::Leaving);
+        let shutdown = self.gateway.in_force().snapshot.shutdown;
         let hurried = tokio::select! {
-            () = tokio::time::sleep(self.shutdown.delay) => false,
+            () = tokio::time::sleep(shutdown.delay) => false,
             () = &mut hurry => true,
         };
-        let limit = if hurried { Duration::ZERO } else { self.shutdown.drain };
+        let limit = if hurried { Duration::ZERO } else { shutdown.drain };
         let mut hurried = hurried;
         let cut_off = self
             .server

@@ -29,7 +29,8 @@ pub(super) async fn answer(body: Incoming, gateway: &Gateway) -> Response<Bytes>
 }
 
 fn explained(question: &Question, gateway: &Gateway) -> serde_json::Value {
-    let (in_force, snapshot) = (gateway.in_force(), gateway.snapshot());
+    let in_force = gateway.in_force();
+    let snapshot = &in_force.snapshot;
     let callers: Callers = snapshot.callers.iter().map(|one| one.caller.clone()).collect();
     let version = Version {
         snapshot,

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::gateway::{Gateway, Phase};
+use crate::gateway::Gateway;
 use crate::issuer_keys::IssuerStatus;
 use crate::token::{MintError, SecretStatus, TokenStatus};
 
@@ -93,7 +93,7 @@ fn answer<B>(request: &Request<B>, gateway: &Gateway) -> Response<Bytes> {
         "/readyz" => readiness(gateway),
         "/metrics" => metrics(gateway, request.headers()),
         "/api/status" => json(StatusCode::OK, &status(gateway)),
-        "/api/config" => json(StatusCode::OK, &gateway.snapshot().redacted()),
+        "/api/config" => json(StatusCode::OK, &gateway.in_force().snapshot.redacted()),
         _ => {
             let page = format!("{INDEX}\n{:#}\n", status(gateway));
             body(StatusCode::OK, "text/plain; charset=utf-8", page.into())
@@ -101,28 +101,30 @@ fn answer<B>(request: &Request<B>, gateway: &Gateway) -> Response<Bytes> {
     }
 }
 
-/// 200 once deletes can be carried out, and until the gateway wants to leave. SMH is never asked:
-/// an outage there must not take every gateway out of service at once.
+/// 200 once deletes can be carried out, and until the gateway wants to leave, whatever is pending of
+/// what a reload added. SMH is never asked: an outage there must not take every gateway out of
+/// service at once.
 fn readiness(gateway: &Gateway) -> Response<Bytes> {
-    let (phase, pending) = (*gateway.phase().borrow(), gateway.pending());
-    let ready = phase == Phase::Serving && pending.is_empty();
+    let (phase, ready) = (*gateway.phase().borrow(), gateway.is_ready());
+    let pending = gateway.pending();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(code, &json!({ "ready": ready, "phase": phase.as_str(), "pending": pending }))
 }
 
 fn status(gateway: &Gateway) -> Value {
-    let (phase, pending) = (*gateway.phase().borrow(), gateway.pending());
-    let snapshot = gateway.snapshot();
+    let (phase, ready) = (*gateway.phase().borrow(), gateway.is_ready());
+    let (pending, in_force) = (gateway.pending(), gateway.in_force());
+    let snapshot = &in_force.snapshot;
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "phase": phase.as_str(),
-        "ready": phase == Phase::Serving && pending.is_empty(),
+        "ready": ready,
         "pending": pending,
         "uptime_seconds": since(gateway.started()).as_secs(),
         "in_flight": gateway.in_flight().count(),
         "connections": gateway.connections().count(),
-        "tokens": gateway.in_force().tokens.status().iter().map(token).collect::<Vec<_>>(),
-        "library_secrets": gateway.in_force().tokens.secrets().iter().map(secret).collect::<Vec<_>>(),
+        "tokens": in_force.tokens.status().iter().map(token).collect::<Vec<_>>(),
+        "library_secrets": in_force.tokens.secrets().iter().map(secret).collect::<Vec<_>>(),
         "halted_tenants": gateway
             .alarms()
             .halts()
@@ -132,12 +134,13 @@ fn status(gateway: &Gateway) -> Value {
         "certificates": certificates(gateway)
             .map(|(listener, days)| json!({ "listener": listener, "expires_in_days": days }))
             .collect::<Vec<_>>(),
-        "jwt_issuers": gateway.issuer_keys().status().iter().map(issuer).collect::<Vec<_>>(),
+        "jwt_issuers": in_force.issuer_keys.status().iter().map(issuer).collect::<Vec<_>>(),
         "config": {
             "file": snapshot.file.display().to_string(),
             "policy_file": snapshot.policy_file.as_ref().map(|file| file.display().to_string()),
             "sha256": snapshot.sha256,
-            "seconds_in_force": since(gateway.started()).as_secs(),
+            "seconds_in_force": since(in_force.since).as_secs(),
+            "needs_restart": gateway.needs_restart(),
         },
     })
 }
@@ -191,8 +194,9 @@ fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
         scraped.pair(&token.caller, &token.tenant, life, token.failures);
     }
     let identity = &gateway.metrics().identity;
+    identity.begin_scrape();
     identity.guessing(gateway.guesses().count(Instant::now()));
-    for issuer in gateway.issuer_keys().status() {
+    for issuer in gateway.in_force().issuer_keys.status() {
         if let Some(age) = issuer.age {
             identity.jwks_age(&issuer.name, age);
         }

@@ -109,8 +109,8 @@ pub struct ConfiguredCaller {
 
 impl Snapshot {
     /// Where each library's token comes from.
-    pub fn token_sources(&self) -> impl Iterator<Item = (LibraryId, TokenSource)> {
-        self.libraries.iter().map(|one| (one.library.id.clone(), one.token.clone()))
+    pub fn token_sources(&self) -> impl Iterator<Item = (Arc<Library>, TokenSource)> {
+        self.libraries.iter().map(|one| (Arc::clone(&one.library), one.token.clone()))
     }
 
     /// Every pair of a caller and a tenant granted to it.

@@ -139,7 +139,7 @@ impl Worker {
         let (mut found, mut are_fresh) = (look(), true);
         if let Err(Unproven::UnknownKey(issuer)) = &found {
             // A key that is new at its issuer becomes known here by this very request.
-            are_fresh = self.gateway.issuer_keys().look_again(issuer, deadline).await;
+            are_fresh = in_force.issuer_keys.look_again(issuer, deadline).await;
             found = look();
         }
         let could_be_a_guess = match &found {

@@ -104,6 +104,11 @@ impl IdentityMetrics {
         self.jwks_fetches.get_or_create(&Fetch { issuer: issuer.to_owned(), result }).inc();
     }
 
+    /// Forgets how old keys are: an issuer may be gone since the last scrape.
+    pub fn begin_scrape(&self) {
+        self.jwks_age.clear();
+    }
+
     /// Says how old the keys of an issuer are.
     pub fn jwks_age(&self, issuer: &str, age: Duration) {
         let issuer = Issuer { issuer: issuer.to_owned() };

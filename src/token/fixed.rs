@@ -29,6 +29,10 @@ impl Fixed {
         }))
     }
 
+    pub(super) fn is_from(&self, source: &Source) -> bool {
+        self.0.source == *source
+    }
+
     pub(super) fn current(&self) -> Option<Arc<Issued>> {
         self.0.current.load_full()
     }

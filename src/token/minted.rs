@@ -1,36 +1,39 @@
-//! Minted tokens as those who serve see them: take the one that is there, or wait for one.
+//! The minted tokens of a library as those who serve see them: take the one that is there, or wait for one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::directory::{Caller, Fingerprint, Tenant};
+use crate::directory::{Caller, Fingerprint, Library, Tenant};
 use crate::ids::{CallerName, LibraryId};
 use crate::metrics::Metrics;
 use crate::policy::Permit;
 use crate::secret::{Secret, SourceError};
 use crate::token::keeper::{Command, Keeper};
 use crate::token::mint::{MintError, MintPlan};
+use crate::token::right::{Right, Turn};
 use crate::token::{Grantee, Issued};
 use crate::upstream::Settings;
 
-/// One caller and one tenant.
+/// One caller and one tenant, with its space: a tenant that is given another one is another pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     caller: Fingerprint,
     tenant: Fingerprint,
+    space: Fingerprint,
 }
 
 impl Key {
     fn of(caller: &Caller, tenant: &Tenant) -> Self {
-        Self { caller: caller.fingerprint, tenant: tenant.fingerprint }
+        let space = Fingerprint::of(tenant.space.as_str());
+        Self { caller: caller.fingerprint, tenant: tenant.fingerprint, space }
     }
 }
 
@@ -42,6 +45,8 @@ pub(super) struct Entry {
     /// Counts the tries that have ended, well or not: whoever waits for one waits for this.
     pub(super) turns: watch::Sender<u64>,
     pub(super) health: Mutex<Health>,
+    /// The pair is no longer granted, and its token is for deletes that began before, until then.
+    pub(super) leaves: Mutex<Option<Instant>>,
 }
 
 /// How minting goes.
@@ -51,32 +56,67 @@ pub(super) struct Health {
     pub(super) last_error: Option<MintError>,
 }
 
-/// What serving and keeping share.
+/// What serving and keeping share about one library.
 pub(super) struct Book {
-    pub(super) plans: HashMap<LibraryId, Minting>,
-    pub(super) entries: RwLock<HashMap<Key, Arc<Entry>>>,
-    /// Names this gateway in SMH's records: `client_id`.
-    pub(super) instance: String,
-}
-
-/// The minting of one library.
-pub(super) struct Minting {
+    pub(super) library: Arc<Library>,
     pub(super) plan: MintPlan,
+    pub(super) settings: ArcSwap<Settings>,
+    /// When the last delete is over that began under other settings.
+    earlier: Mutex<Instant>,
+    pub(super) pairs: RwLock<Pairs>,
+    /// Names this gateway in SMH's records: `client_id`.
+    pub(super) instance: Arc<str>,
     /// The library's secret that is known to be good, or the first that was read.
     pub(super) secret: Mutex<Option<Secret>>,
     /// Whether a token was ever had.
     pub(super) proven: AtomicBool,
-    /// Some pair of this library, to prove a new secret with.
-    pub(super) grantee: Option<Grantee>,
     /// Why the secret that the source has is not the one in force.
     pub(super) proof: Mutex<Option<MintError>>,
     /// Calls at once: a library that hangs must not hold up another.
     pub(super) places: Arc<Semaphore>,
+    /// The configuration has no such library any more, or another one: nothing is begun.
+    pub(super) leaving: AtomicBool,
 }
 
-/// Minted tokens, and the task that keeps them.
+/// Who may have a token of the library, and who has one.
+#[derive(Default)]
+pub(super) struct Pairs {
+    granted: HashMap<Key, Grantee>,
+    pub(super) entries: HashMap<Key, Arc<Entry>>,
+}
+
+impl Book {
+    /// When the last delete is over that may have taken a token by now.
+    pub(super) fn last_use(&self) -> Instant {
+        let present = Instant::now() + self.settings.load().timeout;
+        present.max(*self.earlier.lock()) + GRACE
+    }
+
+    fn take_settings(&self, settings: Settings) {
+        let mut earlier = self.earlier.lock();
+        *earlier = (*earlier).max(Instant::now() + self.settings.load().timeout);
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Some pair, to prove a new secret with.
+    pub(super) fn some_grantee(&self) -> Option<Grantee> {
+        self.pairs.read().granted.values().next().cloned()
+    }
+
+    pub(super) fn entry(&self, key: Key) -> Option<Arc<Entry>> {
+        self.pairs.read().entries.get(&key).cloned()
+    }
+
+    pub(super) fn entries(&self) -> Vec<(Key, Arc<Entry>)> {
+        let pairs = self.pairs.read();
+        pairs.entries.iter().map(|(key, entry)| (*key, Arc::clone(entry))).collect()
+    }
+}
+
+/// The minted tokens of one library, and the task that keeps them.
 pub(super) struct Minted {
     book: Arc<Book>,
+    turn: Turn,
     commands: mpsc::UnboundedSender<Command>,
     keeper: JoinHandle<()>,
 }
@@ -110,42 +150,99 @@ pub struct TokenStatus {
 }
 
 impl Minted {
+    /// Starts the keeper, which mints for nobody yet. `turn` is that of the keepers before, if there
+    /// were any.
     pub(super) fn start(
-        plans: HashMap<LibraryId, MintPlan>,
-        grantees: &[Grantee],
+        library: Arc<Library>,
+        plan: MintPlan,
+        turn: Turn,
+        instance: &Arc<str>,
         settings: &Settings,
         metrics: &Arc<Metrics>,
-        report: &mut dyn FnMut(&LibraryId, SourceError),
-    ) -> Self {
-        let plans = plans.into_iter().map(|(library, plan)| {
-            let grantee = grantees.iter().find(|(_, tenant)| tenant.library.id == library);
-            let minting = Minting {
-                plan,
-                secret: Mutex::new(None),
-                proven: AtomicBool::new(false),
-                grantee: grantee.cloned(),
-                proof: Mutex::new(None),
-                places: Arc::new(Semaphore::new(AT_ONCE)),
-            };
-            (library, minting)
-        });
+    ) -> Arc<Self> {
         let book = Arc::new(Book {
-            plans: plans.collect(),
-            entries: RwLock::default(),
-            instance: format!("smh-gateway-{:08x}", rand::random::<u32>()),
+            library,
+            plan,
+            settings: ArcSwap::from_pointee(settings.clone()),
+            earlier: Mutex::new(Instant::now()),
+            pairs: RwLock::default(),
+            instance: Arc::clone(instance),
+            secret: Mutex::new(None),
+            proven: AtomicBool::new(false),
+            proof: Mutex::new(None),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            leaving: AtomicBool::new(false),
         });
         let (commands, inbox) = mpsc::unbounded_channel();
-        let keeper = Keeper::new(Arc::clone(&book), settings.clone(), Arc::clone(metrics));
+        let right = Right::new(Arc::clone(&turn));
+        let keeper = Keeper::new(Arc::clone(&book), right, Arc::clone(metrics));
         #[expect(clippy::disallowed_methods, reason = "owned: aborted when the tokens are dropped")]
         let keeper = tokio::spawn(keeper.run(inbox));
-        let minted = Self { book, commands, keeper };
-        minted.refresh_secrets(report);
-        for (caller, tenant) in grantees.iter().take(AT_START) {
-            if let Some((key, _)) = minted.entry(caller, tenant) {
-                minted.tell(Command::Obtain(key));
+        Arc::new(Self { book, turn, commands, keeper })
+    }
+
+    /// Whether its tokens are what this plan would get from this library.
+    pub(super) fn is_of(&self, plan: &MintPlan, library: &Library) -> bool {
+        self.book.plan == *plan && self.book.library.origin == library.origin
+    }
+
+    pub(super) fn library(&self) -> &LibraryId {
+        &self.book.library.id
+    }
+
+    pub(super) fn turn(&self) -> Turn {
+        Arc::clone(&self.turn)
+    }
+
+    /// These pairs may have tokens, too. The first of those that are new have theirs obtained at
+    /// once.
+    pub(super) fn grant(&self, grantees: &[Grantee]) {
+        let mut new = Vec::new();
+        let mut pairs = self.book.pairs.write();
+        for (key, grantee) in self.of_library(grantees) {
+            if let Some(entry) = pairs.entries.get(&key) {
+                *entry.leaves.lock() = None;
+            }
+            if pairs.granted.insert(key, grantee.clone()).is_none() {
+                new.push(grantee);
             }
         }
-        minted
+        drop(pairs);
+        for (caller, tenant) in new.into_iter().take(AT_START) {
+            if let Some((key, _)) = self.entry(caller, tenant) {
+                self.tell(Command::Obtain(key));
+            }
+        }
+    }
+
+    /// Only these pairs may have tokens from now on, and SMH is reached in this way. Those of other
+    /// pairs are revoked once no delete that began before can use them.
+    pub(super) fn settle(&self, grantees: &[Grantee], settings: &Settings) {
+        self.book.take_settings(settings.clone());
+        let until = self.book.last_use();
+        let mut pairs = self.book.pairs.write();
+        pairs.granted = self.of_library(grantees).map(|(key, of)| (key, of.clone())).collect();
+        let Pairs { granted, entries } = &*pairs;
+        for (_, entry) in entries.iter().filter(|(key, _)| !granted.contains_key(key)) {
+            entry.leaves.lock().get_or_insert(until);
+        }
+    }
+
+    /// Nothing is minted any more, and what there is will be revoked once no delete that began before
+    /// can use it.
+    pub(super) fn leave(&self) {
+        self.book.leaving.store(true, Ordering::Relaxed);
+        self.tell(Command::Leave(self.book.last_use()));
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.keeper.is_finished()
+    }
+
+    fn of_library<'g>(&self, grantees: &'g [Grantee]) -> impl Iterator<Item = (Key, &'g Grantee)> {
+        let library = self.book.library.id.clone();
+        let own = grantees.iter().filter(move |(_, tenant)| tenant.library.id == library);
+        own.map(|grantee| (Key::of(&grantee.0, &grantee.1), grantee))
     }
 
     pub(super) async fn current(&self, permit: &Permit, deadline: Instant) -> Option<Arc<Issued>> {
@@ -174,7 +271,7 @@ impl Minted {
 
     pub(super) fn replaced(&self, permit: &Permit, with: &Arc<Issued>, helped: bool) {
         let key = Key::of(permit.caller(), permit.tenant());
-        if self.book.entries.read().contains_key(&key) {
+        if self.book.entry(key).is_some() {
             self.tell(Command::Replaced(key, Arc::clone(with), helped));
         }
     }
@@ -197,14 +294,14 @@ impl Minted {
     /// callers, and bounded all the same.
     fn entry(&self, caller: &Caller, tenant: &Arc<Tenant>) -> Option<(Key, Arc<Entry>)> {
         let key = Key::of(caller, tenant);
-        if let Some(entry) = self.book.entries.read().get(&key) {
-            return Some((key, Arc::clone(entry)));
+        if let Some(entry) = self.book.entry(key) {
+            return Some((key, entry));
         }
-        if !self.book.plans.contains_key(&tenant.library.id) {
-            return None;
-        }
-        let mut entries = self.book.entries.write();
-        if entries.len() >= MOST_ENTRIES && !entries.contains_key(&key) {
+        let mut pairs = self.book.pairs.write();
+        let Pairs { granted, entries } = &mut *pairs;
+        // A delete may have begun before its pair was no longer granted.
+        let has_place = entries.len() < MOST_ENTRIES || entries.contains_key(&key);
+        if !has_place || !granted.contains_key(&key) {
             return None;
         }
         let entry = entries.entry(key).or_insert_with(|| {
@@ -214,6 +311,7 @@ impl Minted {
                 current: ArcSwapOption::empty(),
                 turns: watch::Sender::new(0),
                 health: Mutex::default(),
+                leaves: Mutex::new(None),
             })
         });
         Some((key, Arc::clone(entry)))
@@ -224,59 +322,46 @@ impl Minted {
         let _ = self.commands.send(command);
     }
 
-    /// Reads every library secret again. The first one is taken as it is; a later one has to be
-    /// proved by the keeper.
-    pub(super) fn refresh_secrets(&self, report: &mut dyn FnMut(&LibraryId, SourceError)) {
-        for (library, minting) in &self.book.plans {
-            match minting.plan.library_secret.read() {
-                Ok(secret) => {
-                    let mut held = minting.secret.lock();
-                    match &*held {
-                        None => {
-                            *held = Some(secret);
-                            self.tell(Command::SecretAtLast(library.clone()));
-                        }
-                        Some(known) if *known == secret => *minting.proof.lock() = None,
-                        Some(_) => self.tell(Command::Prove(library.clone(), secret)),
-                    }
-                }
-                Err(error) => report(library, error),
+    /// Reads the library secret again. The first one is taken as it is; a later one has to be proved
+    /// by the keeper.
+    pub(super) fn refresh_secret(&self) -> Result<(), SourceError> {
+        let secret = self.book.plan.library_secret.read()?;
+        let mut held = self.book.secret.lock();
+        match &*held {
+            None => {
+                *held = Some(secret);
+                self.tell(Command::SecretAtLast);
             }
+            Some(known) if *known == secret => *self.book.proof.lock() = None,
+            Some(_) => self.tell(Command::Prove(secret)),
         }
+        Ok(())
     }
 
-    pub(super) fn pending(&self) -> impl Iterator<Item = LibraryId> {
-        let missing = |(_, minting): &(&LibraryId, &Minting)| {
-            minting.grantee.is_some() && !minting.proven.load(Ordering::Relaxed)
-        };
-        self.book.plans.iter().filter(missing).map(|(library, _)| library.clone())
+    pub(super) fn is_pending(&self) -> bool {
+        !self.book.pairs.read().granted.is_empty() && !self.book.proven.load(Ordering::Relaxed)
     }
 
     pub(super) fn status(&self) -> Vec<TokenStatus> {
-        let mut all: Vec<_> = self.book.entries.read().values().map(|one| one.status()).collect();
-        all.sort_by(|a, b| (&a.caller, &a.tenant).cmp(&(&b.caller, &b.tenant)));
-        all
+        let entries = self.book.entries().into_iter().map(|(_, entry)| entry);
+        let staying = entries.filter(|entry| entry.leaves.lock().is_none());
+        staying.map(|entry| entry.status()).collect()
     }
 
-    pub(super) fn secrets(&self) -> Vec<SecretStatus> {
-        let status = |(library, minting): (&LibraryId, &Minting)| SecretStatus {
-            library: library.clone(),
-            in_force: minting.secret.lock().is_some(),
-            new_secret_error: *minting.proof.lock(),
-        };
-        let mut all: Vec<_> = self.book.plans.iter().map(status).collect();
-        all.sort_by(|a, b| a.library.cmp(&b.library));
-        all
-    }
-
-    pub(super) async fn revoke_all(&self) {
-        if self.book.plans.is_empty() {
-            return;
+    pub(super) fn secret(&self) -> SecretStatus {
+        SecretStatus {
+            library: self.book.library.id.clone(),
+            in_force: self.book.secret.lock().is_some(),
+            new_secret_error: *self.book.proof.lock(),
         }
+    }
+
+    /// Has everything revoked, within a short time. The receiver hears of the end, or that it came
+    /// before.
+    pub(super) fn revoke_all(&self) -> oneshot::Receiver<()> {
         let (done, ended) = oneshot::channel();
         self.tell(Command::RevokeAll(done));
-        // The keeper answers within its own limit, or is gone.
-        let _ = ended.await;
+        ended
     }
 }
 
@@ -306,12 +391,15 @@ impl Entry {
     }
 }
 
-/// So many tokens are obtained at start, so that the first deletes do not wait; the others at their
+/// So many tokens of a library are obtained at start, so that the first deletes do not wait; the others at their
 /// first use.
 const AT_START: usize = 100;
 
 /// Mints and revocations at once, of one library.
 const AT_ONCE: usize = 8;
 
-/// Each is one token at SMH and a kilobyte here.
+/// Of one library. Each is one token at SMH and a kilobyte here.
 const MOST_ENTRIES: usize = 20_000;
+
+/// A delete that took a token may be on its way for `upstream.timeout`, and a bit.
+const GRACE: Duration = Duration::from_secs(1);

@@ -1,8 +1,9 @@
 //! With which token: given by the operator, or minted by the gateway with the least power.
 //!
 //! A given token belongs to a library and is followed in its file (`fixed`). A minted one belongs
-//! to one caller and one tenant; a single task, the `keeper`, obtains, replaces and revokes them,
-//! so that no two mints for one pair ever overlap.
+//! to one caller and one tenant; of each library a single task, the `keeper`, obtains, replaces and
+//! revokes them, so that no two mints for one pair ever overlap (`right`: nor when one keeper follows
+//! another).
 
 mod fixed;
 mod keeper;
@@ -10,6 +11,7 @@ mod mint;
 mod minted;
 mod pace;
 mod proof;
+mod right;
 
 pub use self::mint::{Grant, GrantError, MintError, MintPlan};
 pub use self::minted::{SecretStatus, TokenStatus};
@@ -19,12 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::time::{Instant, timeout_at};
 
 use self::fixed::Fixed;
 use self::mint::{Fresh, Order};
 use self::minted::Minted;
+use self::right::Turn;
 use crate::access_token::AccessToken;
 use crate::directory::{Caller, Library, Tenant};
 use crate::ids::{CallerName, LibraryId};
@@ -121,41 +125,121 @@ pub enum TokenSource {
     Minted(MintPlan),
 }
 
-/// The tokens of all libraries. Outlives a reload.
+/// The tokens of all libraries.
 pub struct Tokens {
-    fixed: HashMap<LibraryId, Fixed>,
-    minted: Minted,
+    libraries: HashMap<LibraryId, Held>,
+    shared: Arc<Shared>,
+}
+
+enum Held {
+    Given(Fixed),
+    Minted(Arc<Minted>),
+}
+
+/// What stays the same however often the configuration changes.
+struct Shared {
+    /// Names this gateway in SMH's records.
+    instance: Arc<str>,
+    metrics: Arc<Metrics>,
+    /// Of libraries that are gone or changed, as long as they have tokens to revoke.
+    leaving: Mutex<Vec<Arc<Minted>>>,
 }
 
 /// A pair that may need a token of its own.
 pub type Grantee = (Arc<Caller>, Arc<Tenant>);
 
 impl Tokens {
-    /// Reads every given token once, and starts the task that mints the others. A token that cannot
-    /// be read is reported, and looked for again later.
-    pub fn start(
-        sources: impl IntoIterator<Item = (LibraryId, TokenSource)>,
+    /// Those of no library.
+    #[must_use]
+    pub fn none(metrics: &Arc<Metrics>) -> Self {
+        let shared = Shared {
+            instance: format!("smh-gateway-{:08x}", rand::random::<u32>()).into(),
+            metrics: Arc::clone(metrics),
+            leaving: Mutex::default(),
+        };
+        Self { libraries: HashMap::new(), shared: Arc::new(shared) }
+    }
+
+    /// Those that come after these. A given token stays where its source is the same; minted ones
+    /// stay where the library's plan and origin are. What is new is read or minted; a source that
+    /// cannot be read is reported, and looked for again later. Nothing is taken from deletes that use
+    /// the tokens before these until [`Tokens::settle`]. To be called in a runtime, which then has
+    /// the tasks.
+    pub fn succeeded_by(
+        &self,
+        sources: impl IntoIterator<Item = (Arc<Library>, TokenSource)>,
         grantees: &[Grantee],
         settings: &Settings,
-        metrics: &Arc<Metrics>,
         report: &mut dyn FnMut(&LibraryId, SourceError),
     ) -> Self {
-        let (mut fixed, mut plans) = (HashMap::new(), HashMap::new());
-        for (library, source) in sources {
-            match source {
-                TokenSource::Given(source) => {
-                    let token = Fixed::new(source);
-                    if let Err(error) = token.refresh() {
-                        report(&library, error);
+        let succeed = |(library, source): (Arc<Library>, TokenSource)| {
+            let id = library.id.clone();
+            let held = match (source, self.libraries.get(&id)) {
+                (TokenSource::Given(source), Some(Held::Given(fixed)))
+                    if fixed.is_from(&source) =>
+                {
+                    Held::Given(fixed.clone())
+                }
+                (TokenSource::Given(source), _) => {
+                    let fixed = Fixed::new(source);
+                    if let Err(error) = fixed.refresh() {
+                        report(&id, error);
                     }
-                    fixed.insert(library, token);
+                    Held::Given(fixed)
                 }
-                TokenSource::Minted(plan) => {
-                    plans.insert(library, plan);
+                (TokenSource::Minted(plan), Some(Held::Minted(minted)))
+                    if minted.is_of(&plan, &library) =>
+                {
+                    minted.grant(grantees);
+                    Held::Minted(Arc::clone(minted))
                 }
+                (TokenSource::Minted(plan), _) => {
+                    let turn = self.turn_of(&id);
+                    let Shared { instance, metrics, .. } = &*self.shared;
+                    let minted = Minted::start(library, plan, turn, instance, settings, metrics);
+                    if let Err(error) = minted.refresh_secret() {
+                        report(&id, error);
+                    }
+                    minted.grant(grantees);
+                    Held::Minted(minted)
+                }
+            };
+            (id, held)
+        };
+        let libraries = sources.into_iter().map(succeed).collect();
+        Self { libraries, shared: Arc::clone(&self.shared) }
+    }
+
+    /// These are in force now, and those before are not. Tokens of pairs and libraries that are gone
+    /// or changed are revoked once no delete that began before can use them.
+    pub fn settle(&self, before: &Self, grantees: &[Grantee], settings: &Settings) {
+        for minted in self.minted() {
+            minted.settle(grantees, settings);
+        }
+        let mut leaving = self.shared.leaving.lock();
+        leaving.retain(|minted| !minted.has_left());
+        for minted in before.minted() {
+            if !self.minted().any(|one| Arc::ptr_eq(one, minted)) {
+                minted.leave();
+                leaving.push(Arc::clone(minted));
             }
         }
-        Self { fixed, minted: Minted::start(plans, grantees, settings, metrics, report) }
+    }
+
+    fn minted(&self) -> impl Iterator<Item = &Arc<Minted>> {
+        self.libraries.values().filter_map(|held| match held {
+            Held::Minted(minted) => Some(minted),
+            Held::Given(_) => None,
+        })
+    }
+
+    /// What all keepers of a library take turns with.
+    fn turn_of(&self, library: &LibraryId) -> Turn {
+        let leaving = self.shared.leaving.lock();
+        let mut all = self.minted().chain(&*leaving);
+        all.find(|minted| minted.library() == library)
+            .map(|minted| minted.turn())
+            .unwrap_or_default()
     }
 
     /// The token to use now. Waits, until `deadline`, only where none was ever obtained or the last
@@ -168,11 +252,16 @@ impl Tokens {
         permit: &Permit,
         deadline: Instant,
     ) -> Result<Arc<Issued>, Refusal> {
-        let token = match self.fixed.get(&permit.tenant().library.id) {
-            Some(fixed) => fixed.current(),
-            None => self.minted.current(permit, deadline).await,
+        let token = match self.of(permit) {
+            Some(Held::Given(fixed)) => fixed.current(),
+            Some(Held::Minted(minted)) => minted.current(permit, deadline).await,
+            None => None,
         };
         token.ok_or(Refusal::TokenUnavailable)
+    }
+
+    fn of(&self, permit: &Permit) -> Option<&Held> {
+        self.libraries.get(&permit.tenant().library.id)
     }
 
     /// Another token than the one that SMH rejected, if there is one by `deadline`.
@@ -182,36 +271,46 @@ impl Tokens {
         rejected: &Arc<Issued>,
         deadline: Instant,
     ) -> Option<Arc<Issued>> {
-        match self.fixed.get(&permit.tenant().library.id) {
-            Some(fixed) => timeout_at(deadline, fixed.instead_of(rejected)).await.ok().flatten(),
-            None => self.minted.instead_of(permit, rejected, deadline).await,
+        match self.of(permit)? {
+            Held::Given(fixed) => timeout_at(deadline, fixed.instead_of(rejected)).await.ok()?,
+            Held::Minted(minted) => minted.instead_of(permit, rejected, deadline).await,
         }
     }
 
     /// Learns whether a replacement helped the delete that it was asked for.
     pub fn replaced(&self, permit: &Permit, with: &Arc<Issued>, helped: bool) {
-        self.minted.replaced(permit, with, helped);
+        match self.of(permit) {
+            Some(Held::Minted(minted)) => minted.replaced(permit, with, helped),
+            Some(Held::Given(_)) | None => {}
+        }
     }
 
     /// Reads every file again. Blocks on files, so not for a thread that serves. A file that is
     /// gone or broken changes nothing: mounts are replaced in more than one step.
     pub fn refresh(&self, report: &mut dyn FnMut(&LibraryId, Result<(), SourceError>)) {
-        for (library, fixed) in &self.fixed {
-            match fixed.refresh() {
+        for (library, held) in &self.libraries {
+            let refreshed = match held {
+                Held::Given(fixed) => fixed.refresh(),
+                Held::Minted(minted) => minted.refresh_secret().map(|()| false),
+            };
+            match refreshed {
                 Ok(false) => {}
                 Ok(true) => report(library, Ok(())),
                 Err(error) => report(library, Err(error)),
             }
         }
-        self.minted.refresh_secrets(&mut |library, error| report(library, Err(error)));
+        self.shared.leaving.lock().retain(|minted| !minted.has_left());
     }
 
     /// The libraries that have no token yet, in the order of their ids.
     #[must_use]
     pub fn pending(&self) -> Vec<LibraryId> {
-        let missing = self.fixed.iter().filter(|(_, fixed)| fixed.current().is_none());
-        let mut pending: Vec<_> = missing.map(|(library, _)| library.clone()).collect();
-        pending.extend(self.minted.pending());
+        let missing = |(_, held): &(&LibraryId, &Held)| match held {
+            Held::Given(fixed) => fixed.current().is_none(),
+            Held::Minted(minted) => minted.is_pending(),
+        };
+        let pending = self.libraries.iter().filter(missing);
+        let mut pending: Vec<_> = pending.map(|(library, _)| library.clone()).collect();
         pending.sort_unstable();
         pending
     }
@@ -219,17 +318,28 @@ impl Tokens {
     /// The minted tokens, for people: how old, how long still, what went wrong. No token.
     #[must_use]
     pub fn status(&self) -> Vec<TokenStatus> {
-        self.minted.status()
+        let mut all: Vec<_> = self.minted().flat_map(|minted| minted.status()).collect();
+        all.sort_by(|a, b| (&a.caller, &a.tenant).cmp(&(&b.caller, &b.tenant)));
+        all
     }
 
     /// The secrets that tokens are minted with, for people. No secret.
     #[must_use]
     pub fn secrets(&self) -> Vec<SecretStatus> {
-        self.minted.secrets()
+        let mut all: Vec<_> = self.minted().map(|minted| minted.secret()).collect();
+        all.sort_by(|a, b| a.library.cmp(&b.library));
+        all
     }
 
-    /// Revokes every minted token; what is not done within a short time is left to expire.
+    /// Revokes every minted token, those of libraries that are gone as well; what is not done within
+    /// a short time is left to expire.
     pub async fn revoke_all(&self) {
-        self.minted.revoke_all().await;
+        let leaving = self.shared.leaving.lock().clone();
+        let ends: Vec<_> =
+            self.minted().chain(&leaving).map(|minted| minted.revoke_all()).collect();
+        for end in ends {
+            // Every keeper answers within its own limit, or is gone.
+            let _ = end.await;
+        }
     }
 }

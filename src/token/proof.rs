@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ids::LibraryId;
 use crate::secret::Secret;
 use crate::token::Issued;
 use crate::token::keeper::{Done, Keeper};
@@ -24,61 +23,47 @@ pub(super) struct Proof {
 
 impl Keeper {
     /// A new library secret has to mint a token before it replaces the one in force.
-    pub(super) fn prove(&mut self, library: LibraryId, secret: Secret) {
-        match self.proofs.get(&library) {
+    pub(super) fn prove(&mut self, secret: Secret) {
+        match &self.proof {
             Some(proof) if proof.secret == secret => {}
-            _ => self.start_proof(library, secret),
+            _ => self.start_proof(secret),
         }
     }
 
-    pub(super) fn start_proof(&mut self, library: LibraryId, secret: Secret) {
-        let Some(minting) = self.book.plans.get(&library) else { return };
-        let Some((caller, tenant)) = minting.grantee.clone() else {
+    pub(super) fn start_proof(&mut self, secret: Secret) {
+        let Some(right) = self.right.clone() else { return };
+        let Some((caller, tenant)) = self.book.some_grantee() else {
             // Nobody can use it: nothing to prove it with, and nothing to lose.
-            *minting.secret.lock() = Some(secret);
+            *self.book.secret.lock() = Some(secret);
             return;
         };
-        let failures = self
-            .proofs
-            .get(&library)
-            .filter(|proof| proof.secret == secret)
-            .map_or(0, |proof| proof.failures);
+        let known = self.proof.as_ref().filter(|proof| proof.secret == secret);
+        let failures = known.map_or(0, |proof| proof.failures);
         let not_before = Instant::now();
         let proof =
             Proof { secret: secret.clone(), running: true, not_before, failures, wrong: false };
-        self.proofs.insert(library.clone(), proof);
-        let places = Arc::clone(&minting.places);
-        let (settings, book) = (self.settings.clone(), Arc::clone(&self.book));
+        self.proof = Some(proof);
+        let book = Arc::clone(&self.book);
         self.jobs.spawn(async move {
-            let _place = places.acquire_owned().await;
-            let plan = book.plans.get(&library).map(|minting| &minting.plan);
-            let result = match plan {
-                Some(plan) => {
-                    let (caller, instance) = (&caller.name, book.instance.as_str());
-                    let order = Order { plan, secret: &secret, caller, tenant: &tenant, instance };
-                    mint::mint(&order, &settings).await
-                }
-                None => Err(MintError::NoSecret),
-            };
-            Done::Proved(library, secret, result)
+            right.have().await;
+            let _place = Arc::clone(&book.places).acquire_owned().await;
+            let (plan, caller, instance) = (&book.plan, &caller.name, &*book.instance);
+            let order = Order { plan, secret: &secret, caller, tenant: &tenant, instance };
+            let settings = book.settings.load_full();
+            let result = mint::mint(&order, &settings).await;
+            Done::Proved(secret, result)
         });
     }
 
-    pub(super) fn proved(
-        &mut self,
-        library: &LibraryId,
-        secret: Secret,
-        result: Result<Fresh, MintError>,
-    ) {
-        let Some(minting) = self.book.plans.get(library) else { return };
+    pub(super) fn proved(&mut self, secret: Secret, result: Result<Fresh, MintError>) {
         // A newer secret may have overtaken this one.
-        let latest = self.proofs.get_mut(library).filter(|proof| proof.secret == secret);
+        let latest = self.proof.as_mut().filter(|proof| proof.secret == secret);
         let error = match (&result, latest) {
             (Ok(_), Some(_)) => {
-                *minting.secret.lock() = Some(secret);
-                *minting.proof.lock() = None;
-                self.proofs.remove(library);
-                self.end_pauses(library);
+                *self.book.secret.lock() = Some(secret);
+                *self.book.proof.lock() = None;
+                self.proof = None;
+                self.end_pauses();
                 None
             }
             (Err(error), Some(proof)) => {
@@ -86,12 +71,13 @@ impl Keeper {
                 proof.failures = proof.failures.saturating_add(1);
                 proof.not_before = Instant::now() + pause(proof.failures);
                 proof.wrong = *error == MintError::WrongSecret;
-                *minting.proof.lock() = Some(*error);
+                *self.book.proof.lock() = Some(*error);
                 Some(*error)
             }
-            (_, None) => return self.revoke_proof(library, result),
+            (_, None) => return self.revoke_proof(result),
         };
         self.metrics.tokens.secret_proved(error.is_none());
+        let library = &self.book.library.id;
         match error {
             None => tracing::info!(%library, "another library secret was proved, and is in force"),
             Some(error) => tracing::error!(
@@ -99,26 +85,21 @@ impl Keeper {
                 "the new library secret mints no token; the old one stays in force"
             ),
         }
-        self.revoke_proof(library, result);
+        self.revoke_proof(result);
     }
 
-    /// The token that proved a secret is of no other use.
-    pub(super) fn revoke_proof(&mut self, library: &LibraryId, result: Result<Fresh, MintError>) {
-        let Some(minting) = self.book.plans.get(library) else { return };
-        if let (Ok(fresh), Some((_, tenant))) = (result, minting.grantee.clone()) {
-            let issued = Arc::new(Issued::minted(fresh, Duration::ZERO));
-            self.revoke(Arc::clone(&tenant.library), issued);
+    /// A token that nobody keeps: it proved a secret, or came too late.
+    pub(super) fn revoke_proof(&mut self, result: Result<Fresh, MintError>) {
+        if let Ok(fresh) = result {
+            self.revoke(Arc::new(Issued::minted(fresh, Duration::ZERO)));
         }
     }
 
     /// SMH mints for this library: what failed for others because it did not need not wait any longer.
-    pub(super) fn end_pauses(&mut self, library: &LibraryId) {
-        let entries = self.book.entries.read();
+    pub(super) fn end_pauses(&mut self) {
+        let pairs = self.book.pairs.read();
         for (key, work) in &mut self.work {
-            let Some(entry) = entries.get(key).filter(|one| one.tenant.library.id == *library)
-            else {
-                continue;
-            };
+            let Some(entry) = pairs.entries.get(key) else { continue };
             if matches!(
                 entry.health.lock().last_error,
                 Some(

@@ -15,7 +15,7 @@ async fn the_status_says_what_runs_and_since_when() {
     let answer = gateway.admin("/api/status").await;
     assert_eq!(answer.field("content-type"), Some("application/json"));
     let mut status = answer.json();
-    let sha256 = gateway.running.gateway().snapshot().sha256.clone();
+    let sha256 = gateway.running.gateway().in_force().snapshot.sha256.clone();
     assert_eq!(sha256.len(), 64);
     assert!(status["uptime_seconds"].as_u64().unwrap() < 60);
     assert!(status["config"]["seconds_in_force"].as_u64().unwrap() < 60);
@@ -29,7 +29,7 @@ async fn the_status_says_what_runs_and_since_when() {
         "config": {
             "file": gateway.folder.path("gateway.yaml"),
             "policy_file": gateway.folder.path("policy.yaml"),
-            "sha256": sha256, "seconds_in_force": 0,
+            "sha256": sha256, "seconds_in_force": 0, "needs_restart": [],
         },
     });
     assert_eq!(status, wanted);

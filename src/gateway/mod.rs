@@ -1,14 +1,19 @@
 //! A running gateway: what is in force, what outlives a reload, and in which phase it is.
 
+mod apply;
+
+pub use self::apply::Applied;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use self::apply::Before;
 use crate::alarms::Alarms;
-use crate::authenticate::jwt::Issuers;
 use crate::authenticate::{Authenticator, Keyring, read_all};
 use crate::complaints::{Complaints, Round};
 use crate::config::{self, Snapshot};
@@ -29,6 +34,8 @@ pub struct InForce {
     pub tenants: Arc<Tenants>,
     /// The callers by credential.
     pub authenticator: Arc<Authenticator>,
+    /// The keys of those who issue their JWTs.
+    pub issuer_keys: Arc<IssuerKeys>,
     /// The rules.
     pub policy: Arc<Policy>,
     /// The limits, with what is used of them.
@@ -39,6 +46,10 @@ pub struct InForce {
     pub upstream: Settings,
     /// Most deletes at once.
     pub max_in_flight: usize,
+    /// The configuration that all this was made of.
+    pub snapshot: Arc<Snapshot>,
+    /// Since when these files are in force.
+    pub since: SystemTime,
 }
 
 /// Where a gateway is between its start and its end.
@@ -70,12 +81,14 @@ impl Phase {
 /// Shared by all workers and the admin listener.
 pub struct Gateway {
     in_force: ArcSwap<InForce>,
+    /// Held by the one who replaces what is in force, or a part of it.
+    changing: Mutex<()>,
     keyring: Mutex<Keyring>,
     listeners: Vec<Arc<Listener>>,
-    issuer_keys: IssuerKeys,
     guesses: Guesses,
     complaints: Complaints,
-    snapshot: Arc<Snapshot>,
+    /// What cannot change without a restart is as it is in here.
+    started_with: Arc<Snapshot>,
     metrics: Arc<Metrics>,
     alarms: Alarms,
     /// Both files as they were when a tenant had been halted; `None` while none is.
@@ -83,6 +96,8 @@ pub struct Gateway {
     in_flight: Tally,
     connections: Tally,
     phase: watch::Sender<Phase>,
+    /// Whether it ever had all that deletes need.
+    was_ready: AtomicBool,
     started: SystemTime,
 }
 
@@ -94,45 +109,30 @@ impl Gateway {
         let complaints = Complaints::default();
         let mut round = complaints.round();
         let metrics = Arc::new(Metrics::new());
-        let (sources, grantees) = (snapshot.token_sources(), snapshot.grantees());
-        let tokens = Tokens::start(
-            sources,
-            &grantees,
-            &snapshot.upstream,
-            &metrics,
-            &mut |library, error| {
-                round.unreadable("token of library", library.as_str(), &error);
-            },
-        );
-        let issuer_keys = IssuerKeys::default().succeeded_by(&snapshot.issuers, &metrics);
-        let issuers = Arc::new(Issuers::new(issuer_keys.issuers()));
-        let keyring = Keyring::read(snapshot.credentials(), issuers, &mut |caller, error| {
-            round.unreadable("API key of caller", caller.name.as_str(), error);
-        });
-        round.end();
-        let in_force = InForce {
-            tenants: Arc::new(snapshot.tenants.iter().cloned().collect()),
-            authenticator: Arc::new(keyring.authenticator()),
-            policy: Arc::new(snapshot.policy.clone()),
-            limits: Arc::new(Limits::new(snapshot.limits.clone())),
-            tokens: Arc::new(tokens),
-            upstream: snapshot.upstream.clone(),
-            max_in_flight: snapshot.max_in_flight,
+        let nothing = Before {
+            limits: &Limits::new(Vec::new()),
+            tokens: &Tokens::none(&metrics),
+            issuer_keys: &IssuerKeys::default(),
+            upstream: &snapshot.upstream,
+            keyring: &Mutex::default(),
         };
+        let (in_force, keyring) = nothing.succeeded_by(Arc::clone(&snapshot), &metrics, &mut round);
+        round.end();
         Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
+            changing: Mutex::default(),
             keyring: Mutex::new(keyring),
             listeners,
-            issuer_keys,
             guesses: Guesses::new(Instant::now()),
             complaints,
-            snapshot,
+            started_with: snapshot,
             metrics,
             alarms: Alarms::default(),
             halted_with: Mutex::default(),
             in_flight: Tally::default(),
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
+            was_ready: AtomicBool::new(false),
             started: SystemTime::now(),
         })
     }
@@ -141,12 +141,6 @@ impl Gateway {
     #[must_use]
     pub fn in_force(&self) -> Arc<InForce> {
         Guard::into_inner(self.in_force.load())
-    }
-
-    /// The configuration as it was read.
-    #[must_use]
-    pub fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
     }
 
     /// The counters.
@@ -165,12 +159,6 @@ impl Gateway {
     #[must_use]
     pub fn listeners(&self) -> &[Arc<Listener>] {
         &self.listeners
-    }
-
-    /// The keys of those who issue JWTs.
-    #[must_use]
-    pub fn issuer_keys(&self) -> &IssuerKeys {
-        &self.issuer_keys
     }
 
     /// Who presented wrong credentials lately. Outlives a reload.
@@ -222,9 +210,19 @@ impl Gateway {
         let keyring = self.keyring.lock();
         let keys = keyring.pending().map(|caller| format!("API key of caller {}", caller.name));
         let issuers =
-            self.issuer_keys.pending().map(|issuer| format!("keys of JWT issuer {issuer}"));
+            in_force.issuer_keys.pending().map(|issuer| format!("keys of JWT issuer {issuer}"));
         let tokens = tokens.map(|library| format!("token of library {library}"));
         tokens.chain(keys).chain(issuers).collect()
+    }
+
+    /// Whether it may be sent deletes. What a change of the configuration adds does not make a gateway
+    /// unready that was ready: one edit would take all replicas out of service at once.
+    pub fn is_ready(&self) -> bool {
+        let had_all = self.was_ready.load(Ordering::Relaxed) || self.pending().is_empty();
+        if had_all {
+            self.was_ready.store(true, Ordering::Relaxed);
+        }
+        had_all && *self.phase.borrow() == Phase::Serving
     }
 
     /// Resumes what was halted once the configuration has been edited since. Blocks on files.
@@ -234,7 +232,7 @@ impl Gateway {
             *seen = None;
             return;
         }
-        let Some(now) = config::sha256_now(&self.snapshot) else { return };
+        let Some(now) = config::sha256_now(&self.in_force().snapshot) else { return };
         match &*seen {
             None => *seen = Some(now),
             Some(before) if *before == now => {}
@@ -247,6 +245,7 @@ impl Gateway {
 
     /// Reads the secrets again. Blocks on files, so not for a thread that serves.
     pub fn refresh_secrets(&self) {
+        let _turn = self.changing.lock();
         let mut round = self.complaints.round();
         let in_force = self.in_force();
         in_force.tokens.refresh(&mut |library, result| match result {
@@ -261,10 +260,7 @@ impl Gateway {
         });
         if changed {
             let authenticator = Arc::new(keyring.authenticator());
-            self.in_force.rcu(|now| InForce {
-                authenticator: Arc::clone(&authenticator),
-                ..InForce::clone(now)
-            });
+            self.in_force.store(Arc::new(InForce { authenticator, ..InForce::clone(&in_force) }));
             tracing::info!("another API key was read from its file");
         }
         drop(keyring);
