@@ -31,6 +31,8 @@ mod cli;
 mod callers;
 /// No secret in anything that is written or sent.
 mod secrets;
+/// Another configuration, put in force while the gateway runs.
+mod reload;
 /// The admin listener.
 mod admin;
 /// Why a delete is answered as it is, and that everything decides alike.

@@ -1,7 +1,7 @@
 //! Who calls: by JWT, key or unix socket, as an SMH client writes it, and by guessing.
 
 /// An issuer's private keys and the tokens it signs.
-mod signer;
+pub(crate) mod signer;
 /// A server at which issuers publish their keys.
 mod endpoint;
 /// Tokens, good and bad, and the callers they name.
@@ -31,7 +31,7 @@ use crate::support::{Answer, Folder, Gateway, Lines, Smh, becomes, load, send};
 const KUBERNETES: &str = "https://kubernetes.default.svc";
 
 /// The pod that most tests are about.
-const REPORTS: &str = "system:serviceaccount:reports:default";
+pub(crate) const REPORTS: &str = "system:serviceaccount:reports:default";
 
 /// `JWKS` stands for where the keys of the issuer are.
 const YAML: &str = "\
@@ -61,12 +61,12 @@ shutdown: { delay: 0s, drain: 2s }
 ";
 
 /// [`YAML`] with the keys in `jwks.json`.
-fn keys_in_file() -> String {
+pub(crate) fn keys_in_file() -> String {
     YAML.replace("JWKS", "{ file: jwks.json }")
 }
 
 /// A gateway with these files beside its own, once it is ready.
-async fn start(yaml: &str, files: &[(&str, &str)], smh: &Smh) -> Gateway {
+pub(crate) async fn start(yaml: &str, files: &[(&str, &str)], smh: &Smh) -> Gateway {
     let folder = Folder::new(yaml, None, smh.address);
     for (name, content) in files {
         folder.write(name, content);
@@ -80,7 +80,7 @@ async fn start(yaml: &str, files: &[(&str, &str)], smh: &Smh) -> Gateway {
 }
 
 /// The claims of a token that Kubernetes projects into a pod of this account.
-fn projected(subject: &str) -> Value {
+pub(crate) fn projected(subject: &str) -> Value {
     let name = subject.rsplit(':').next().unwrap();
     let namespace = subject.split(':').nth(2).unwrap_or_default();
     json!({
@@ -109,7 +109,7 @@ fn changed(mut claims: Value, by: &Value) -> Value {
     claims
 }
 
-fn bearer(credential: &str) -> String {
+pub(crate) fn bearer(credential: &str) -> String {
     format!("Authorization: Bearer {credential}")
 }
 
@@ -119,7 +119,7 @@ fn asking(target: &str, fields: &[&str]) -> String {
     format!("DELETE {target} HTTP/1.1\r\nHost: gateway\r\n{fields}Connection: close\r\n\r\n")
 }
 
-async fn delete(gateway: &Gateway, target: &str, fields: &[&str]) -> Answer {
+pub(crate) async fn delete(gateway: &Gateway, target: &str, fields: &[&str]) -> Answer {
     send(gateway.address(), asking(target, fields).as_bytes()).await
 }
 

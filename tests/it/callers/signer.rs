@@ -14,8 +14,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 /// A key, by the name under which it is published.
-pub(super) struct Signer {
-    pub(super) name: String,
+pub(crate) struct Signer {
+    pub(crate) name: String,
     key: Key,
 }
 
@@ -25,20 +25,20 @@ enum Key {
 }
 
 /// Making one takes a while.
-pub(super) static RSA: LazyLock<Signer> = LazyLock::new(|| Signer {
+pub(crate) static RSA: LazyLock<Signer> = LazyLock::new(|| Signer {
     name: "rsa-1".to_owned(),
     key: Key::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
 });
 
 impl Signer {
     /// A new key for ES256.
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         Self { name: name.to_owned(), key: Key::Ec(key) }
     }
 
     /// The key as it is published.
-    pub(super) fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         match &self.key {
             Key::Rsa(pair) => {
                 let RsaPublicKeyComponents { n, e } =
@@ -54,7 +54,7 @@ impl Signer {
         }
     }
 
-    pub(super) fn header(&self) -> Value {
+    pub(crate) fn header(&self) -> Value {
         let algorithm = match self.key {
             Key::Rsa(_) => "RS256",
             Key::Ec(_) => "ES256",
@@ -63,12 +63,12 @@ impl Signer {
     }
 
     /// A token of these claims.
-    pub(super) fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         self.sign_text(&self.header(), &claims.to_string())
     }
 
     /// A token with another header, and claims that need not be JSON.
-    pub(super) fn sign_text(&self, header: &Value, claims: &str) -> String {
+    pub(crate) fn sign_text(&self, header: &Value, claims: &str) -> String {
         let random = SystemRandom::new();
         let signed = unsigned(header, claims);
         let signature = match &self.key {
@@ -84,21 +84,21 @@ impl Signer {
 }
 
 /// What is published of these keys.
-pub(super) fn key_set(signers: &[&Signer]) -> String {
+pub(crate) fn key_set(signers: &[&Signer]) -> String {
     json!({ "keys": signers.iter().map(|signer| signer.jwk()).collect::<Vec<_>>() }).to_string()
 }
 
 /// The two parts of a token that are signed.
-pub(super) fn unsigned(header: &Value, claims: &str) -> String {
+pub(crate) fn unsigned(header: &Value, claims: &str) -> String {
     format!("{}.{}", base64url(header.to_string()), base64url(claims))
 }
 
 /// Seconds since 1970, and so many more.
-pub(super) fn in_seconds(seconds: i64) -> i64 {
+pub(crate) fn in_seconds(seconds: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() + seconds
 }
 
-pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

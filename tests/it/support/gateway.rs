@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use smh_gateway::config;
+use smh_gateway::gateway::Applied;
 use smh_gateway::run::Running;
 use tempfile::TempDir;
 
@@ -85,6 +86,21 @@ impl Gateway {
     pub(crate) async fn admin(&self, path: &str) -> Answer {
         let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
         send(self.running.admin().unwrap(), request.as_bytes()).await
+    }
+
+    /// Changes gateway.yaml, or the policy.
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.folder.path(file)).unwrap();
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        self.folder.write(file, &text.replace(from, to));
+    }
+
+    /// Puts both files in force as they are now.
+    pub(crate) async fn apply(&self) -> Applied {
+        let (snapshot, _) = load(&self.folder.path("gateway.yaml"));
+        let gateway = Arc::clone(self.running.gateway());
+        let apply = move || gateway.apply(Arc::new(snapshot));
+        tokio::task::spawn_blocking(apply).await.unwrap()
     }
 
     /// Ends the gateway and returns the lines that its deletes left.

@@ -37,7 +37,7 @@ use crate::support::{
 pub(crate) const SECRET: &str = "sentinel-library-secret";
 
 /// As [`GATEWAY_YAML`], but the tokens are minted, and there is a second caller.
-fn minting_yaml() -> String {
+pub(crate) fn minting_yaml() -> String {
     GATEWAY_YAML
         .replace("{ file: token }", "{ mint: { library_secret: { file: secret } } }")
         .replace("tenants: [] }", "tenants: [t1] }")
@@ -56,7 +56,7 @@ async fn start(smh: SocketAddr) -> Gateway {
 }
 
 /// The same, once its tokens are there.
-async fn started(smh: &Smh) -> Gateway {
+pub(crate) async fn started(smh: &Smh) -> Gateway {
     started_with(&minting_yaml(), smh).await
 }
 
@@ -67,7 +67,7 @@ async fn started_with(yaml: &str, smh: &Smh) -> Gateway {
     gateway
 }
 
-async fn start_with(yaml: &str, policy: Option<&str>, smh: SocketAddr) -> Gateway {
+pub(crate) async fn start_with(yaml: &str, policy: Option<&str>, smh: SocketAddr) -> Gateway {
     let folder = Folder::new(yaml, policy, smh);
     folder.write("secret", &format!("{SECRET}\n"));
     start_in(folder).await
@@ -101,7 +101,7 @@ async fn delete(gateway: &Gateway, target: &str) -> Answer {
     delete_as(gateway.address(), KEY, target).await
 }
 
-async fn delete_as(address: SocketAddr, key: &str, target: &str) -> Answer {
+pub(crate) async fn delete_as(address: SocketAddr, key: &str, target: &str) -> Answer {
     let request = format!(
         "DELETE {target} HTTP/1.1\r\nHost: gateway\r\nX-Api-Key: {key}\r\nConnection: close\r\n\r\n"
     );
@@ -137,7 +137,7 @@ fn with_files(smh: Smh, files: usize) -> Smh {
 }
 
 /// Lets time pass for what runs on the test's runtime: the gateway's keeper, and SMH.
-async fn pass(time: Duration) {
+pub(crate) async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
@@ -146,7 +146,7 @@ async fn pass(time: Duration) {
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Waits, in real time, until something is so.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(8);
     while !is_so().await {
         assert!(Instant::now() < patience, "in vain: {what}");
@@ -164,7 +164,7 @@ fn arrived(smh: &Smh, kind: RouteKind) -> Vec<Received> {
     smh.received().into_iter().filter(|request| request.route == Some(kind)).collect()
 }
 
-fn mints(smh: &Smh) -> Vec<HashMap<String, String>> {
+pub(crate) fn mints(smh: &Smh) -> Vec<HashMap<String, String>> {
     arrived(smh, RouteKind::IssueToken).iter().map(parameters).collect()
 }
 
@@ -172,7 +172,7 @@ fn deletes(smh: &Smh) -> Vec<Received> {
     arrived(smh, RouteKind::DeleteFile)
 }
 
-fn revocations(smh: &Smh) -> usize {
+pub(crate) fn revocations(smh: &Smh) -> usize {
     arrived(smh, RouteKind::RevokeToken).len()
 }
 
@@ -184,14 +184,14 @@ fn parameters(request: &Received) -> HashMap<String, String> {
 }
 
 /// The tokens that are alive, but for the one that the stage is set with.
-fn minted(smh: &Smh) -> Vec<TokenInfo> {
+pub(crate) fn minted(smh: &Smh) -> Vec<TokenInfo> {
     let mut live = smh.simulator.live_tokens();
     live.retain(|token| token.value != TOKEN);
     live
 }
 
 /// The live token of a caller for a space.
-fn token_of(smh: &Smh, caller: &str, space: &str) -> String {
+pub(crate) fn token_of(smh: &Smh, caller: &str, space: &str) -> String {
     let mut all = minted(smh).into_iter().filter(|token| {
         token.user_id.as_deref() == Some(caller) && token.spaces == Some(vec![space.to_owned()])
     });

@@ -254,13 +254,13 @@ fn expected(fault: &Fault) -> Expected {
 }
 
 /// A certificate authority of the test's own.
-struct Authority {
-    folder: TempDir,
+pub(crate) struct Authority {
+    pub(crate) folder: TempDir,
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -271,7 +271,7 @@ impl Authority {
     }
 
     /// For a server of these names that offers these protocols.
-    fn acceptor(&self, names: &[&str], protocols: &[&str]) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, names: &[&str], protocols: &[&str]) -> TlsAcceptor {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(names).unwrap();
@@ -292,7 +292,7 @@ impl Authority {
     }
 
     /// A gateway's file that names this authority; the host of the upstream as it is given.
-    fn trusted(&self, host: &str) -> String {
+    pub(crate) fn trusted(&self, host: &str) -> String {
         let file = self.folder.path().join("ca.pem");
         let upstream = format!("https://{host}\n  ca_file: {}", file.display());
         one_worker().replace("http://UPSTREAM", &upstream)
@@ -300,15 +300,15 @@ impl Authority {
 }
 
 /// The simulated SMH behind TLS.
-struct Encrypted {
-    simulator: Simulator,
-    address: SocketAddr,
+pub(crate) struct Encrypted {
+    pub(crate) simulator: Simulator,
+    pub(crate) address: SocketAddr,
     _plain: Smh,
     _tasks: JoinSet<()>,
 }
 
 impl Encrypted {
-    async fn start(acceptor: TlsAcceptor) -> Self {
+    pub(crate) async fn start(acceptor: TlsAcceptor) -> Self {
         let plain = Smh::start().await.with_file("a").with_file("b");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
