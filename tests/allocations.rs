@@ -26,7 +26,7 @@ fn loaded(policy: &str) -> Snapshot {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("gateway.yaml"), GATEWAY).unwrap();
     std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
-    config::load(&folder.path().join("gateway.yaml")).expect("valid files").0
+    config::load(&folder.path().join("gateway.yaml")).into_result().expect("valid files").0
 }
 
 #[test]

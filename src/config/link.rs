@@ -21,6 +21,7 @@ use crate::config::policy_file::PolicyFile;
 use crate::config::report::{Problem, Report};
 use crate::config::snapshot::{ConfiguredLibrary, Lines, Snapshot};
 use crate::config::source::Spanned;
+use crate::config::watched::Watched;
 use crate::directory::Library;
 use crate::ids::LibraryId;
 use crate::origin::{Origin, Scheme};
@@ -35,11 +36,12 @@ pub(super) struct Files {
     pub(super) file: PathBuf,
     pub(super) policy_file: Option<PathBuf>,
     pub(super) sha256: String,
+    pub(super) watched: Watched,
 }
 
 /// Every problem is reported; a snapshot is made only where there is none.
 pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
-    let Files { gateway, policy, file, policy_file, sha256 } = files;
+    let Files { gateway, policy, file, policy_file, sha256, watched } = files;
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let names = Names {
         libraries: names_of(gateway.libraries.as_ref()),
@@ -83,6 +85,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         file,
         policy_file,
         sha256,
+        watched,
     })
 }
 

@@ -14,74 +14,150 @@ pub mod report;
 mod shown;
 mod snapshot;
 pub mod source;
+mod watched;
 pub mod yaml;
 
 pub use self::gateway_file::{Admin, DeleteLog, Shutdown};
 pub use self::snapshot::{ConfiguredCaller, ConfiguredLibrary, Lines, Snapshot};
+pub use self::watched::Watched;
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use self::link::Files;
 use self::policy_file::PolicyFile;
 use self::report::{Problem, Report};
-use self::source::MAX_FILE_BYTES;
+use self::source::{MAX_FILE_BYTES, Spanned};
 
-/// Reads and checks gateway.yaml and the policy file that it names.
-///
-/// # Errors
-/// The report, with every problem of both files.
-pub fn load(path: &Path) -> Result<(Snapshot, Report), Report> {
-    let mut report = Report::new();
-    match try_load(path, &mut report) {
-        Some(snapshot) if !report.has_errors() => Ok((snapshot, report)),
-        _ => Err(report),
+/// What came of reading the configuration once.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What both files say; `None` where the report holds an error.
+    pub snapshot: Option<Snapshot>,
+    /// Every problem of both files.
+    pub report: Report,
+    /// The files that were read, with `upstream.ca_file`; also where there is no snapshot.
+    pub watched: Watched,
+    /// As [`Snapshot::sha256`], of as much of both files as was read; `None` where one could not be.
+    pub sha256: Option<String>,
+}
+
+impl Loaded {
+    /// The snapshot and its warnings.
+    ///
+    /// # Errors
+    /// The report, with every problem of both files.
+    pub fn into_result(self) -> Result<(Snapshot, Report), Report> {
+        match self.snapshot {
+            Some(snapshot) => Ok((snapshot, self.report)),
+            None => Err(self.report),
+        }
     }
 }
 
-fn try_load(path: &Path, report: &mut Report) -> Option<Snapshot> {
-    let name = path.display().to_string();
-    let bytes = match read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let file = report.add_unread(&name);
-            report.push(Problem::in_file(file, unreadable(&error)));
+/// Reads and checks gateway.yaml and the policy file that it names. Blocks on files.
+#[must_use]
+pub fn load(path: &Path) -> Loaded {
+    let mut reading =
+        Reading { report: Report::new(), watched: Watched::default(), hash: Some(Sha256::new()) };
+    let snapshot = reading.snapshot(path).filter(|_| !reading.report.has_errors());
+    let sha256 = reading.sha256();
+    let Reading { report, watched, .. } = reading;
+    Loaded { snapshot, report, watched, sha256 }
+}
+
+struct Reading {
+    report: Report,
+    watched: Watched,
+    /// Of what was read so far; `None` once a file could not be read.
+    hash: Option<Sha256>,
+}
+
+impl Reading {
+    fn snapshot(&mut self, path: &Path) -> Option<Snapshot> {
+        let name = path.display().to_string();
+        let bytes = match self.read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let file = self.report.add_unread(&name);
+                self.report.push(Problem::in_file(file, unreadable(&error)));
+                return None;
+            }
+        };
+        if is_empty(&bytes) {
+            let file = self.report.add_unread(&name);
+            self.report.push(Problem::in_file(file, "the file is empty"));
             return None;
         }
-    };
-    let root = yaml::read(report, &name, &bytes)?;
-    let gateway = gateway_file::decode(&root, report);
-    // The policy is read even where the gateway's file has mistakes: one run shows all.
-    let named = gateway.as_ref().and_then(|gateway| gateway.policy.as_ref());
-    let policy_path = named
-        .map(|policy| (path.parent().unwrap_or(Path::new("")).join(&policy.value), policy.place));
-    let (policy, policy_bytes) = match &policy_path {
-        None => (Some(PolicyFile::default()), Vec::new()),
-        Some((path, place)) => match read(path) {
-            Ok(bytes) => {
-                let root = yaml::read(report, &path.display().to_string(), &bytes);
-                (root.and_then(|root| policy_file::decode(&root, report)), bytes)
-            }
+        let root = yaml::read(&mut self.report, &name, &bytes)?;
+        let gateway = gateway_file::decode(&root, &mut self.report);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        // The policy is read even where the gateway's file has mistakes: one run shows all.
+        let named = gateway.as_ref().and_then(|gateway| gateway.policy.as_ref());
+        let policy_path =
+            named.map(|policy| Spanned { place: policy.place, value: folder.join(&policy.value) });
+        let policy = match &policy_path {
+            None => Some(PolicyFile::default()),
+            Some(path) => self.policy(path),
+        };
+        let gateway = gateway?;
+        if let Some(ca_file) = &gateway.upstream.ca_file {
+            // Whoever takes the roots out of it says what is wrong with it.
+            let _ = self.watched.read(&folder.join(&ca_file.value));
+        }
+        let files = Files {
+            gateway,
+            // With the default policy the rest is still checked.
+            policy: policy.unwrap_or_else(PolicyFile::broken),
+            file: path.to_owned(),
+            policy_file: policy_path.map(|path| path.value),
+            sha256: self.sha256().unwrap_or_default(),
+            watched: self.watched.clone(),
+        };
+        link::link(files, &mut self.report)
+    }
+
+    fn policy(&mut self, path: &Spanned<PathBuf>) -> Option<PolicyFile> {
+        let name = path.value.display().to_string();
+        let bytes = match self.read(&path.value) {
+            Ok(bytes) => bytes,
             Err(error) => {
-                report.error(*place, format!("{}: {}", path.display(), unreadable(&error)));
-                (None, Vec::new())
+                self.report.error(path.place, format!("{name}: {}", unreadable(&error)));
+                return None;
             }
-        },
-    };
-    let sha256 =
-        hex::encode(Sha256::new().chain_update(&bytes).chain_update(policy_bytes).finalize());
-    let files = Files {
-        gateway: gateway?,
-        // With the default policy the rest is still checked.
-        policy: policy.unwrap_or_else(PolicyFile::broken),
-        file: path.to_owned(),
-        policy_file: policy_path.map(|(path, _)| path),
-        sha256,
-    };
-    link::link(files, report)
+        };
+        if is_empty(&bytes) {
+            // Were it a policy, a write that was cut off would take every rule away.
+            let file = self.report.add_unread(&name);
+            let problem = Problem::in_file(file, "the file is empty");
+            let help = "a policy that says nothing is written `rules: []`";
+            self.report.push(problem.with_help(help));
+            return None;
+        }
+        let root = yaml::read(&mut self.report, &name, &bytes)?;
+        policy_file::decode(&root, &mut self.report)
+    }
+
+    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        let read = self.watched.read(path);
+        match &read {
+            Ok(bytes) => self.hash.iter_mut().for_each(|hash| hash.update(bytes)),
+            Err(_) => self.hash = None,
+        }
+        read
+    }
+
+    fn sha256(&self) -> Option<String> {
+        self.hash.clone().map(|hash| hex::encode(hash.finalize()))
+    }
+}
+
+/// Whether there is no byte but white space, in a file that is not too large to be looked at.
+fn is_empty(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    bytes.len() <= MAX_FILE_BYTES && text.iter().all(u8::is_ascii_whitespace)
 }
 
 /// The SHA-256 of both files as they are now, to notice an edit. `None` while one cannot be read.
@@ -89,20 +165,9 @@ fn try_load(path: &Path, report: &mut Report) -> Option<Snapshot> {
 pub fn sha256_now(snapshot: &Snapshot) -> Option<String> {
     let mut hash = Sha256::new();
     for path in std::iter::once(&snapshot.file).chain(&snapshot.policy_file) {
-        hash.update(read(path).ok()?);
+        hash.update(Watched::default().read(path).ok()?);
     }
     Some(hex::encode(hash.finalize()))
-}
-
-/// At most one byte more than is taken, which tells a file that is too large. Opening a FIFO would
-/// wait for somebody to write to it.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn unreadable(error: &io::Error) -> String {

@@ -12,8 +12,10 @@ use super::shown;
 use super::source::{self, FileId, Layout, Place, Source};
 use super::yaml::{Entry, Node};
 
+mod noted;
 mod render;
 
+pub use noted::Noted;
 pub use render::Color;
 
 /// Most problems that are kept. Who has more has one mistake that makes all the others.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::authenticate::Credential;
 use crate::config::gateway_file::{Admin, DeleteLog, Shutdown};
+use crate::config::watched::Watched;
 use crate::delete::Paths;
 use crate::directory::{Caller, Library, Tenant, UserIdRule};
 use crate::ids::{CallerName, LibraryId, TenantName};
@@ -59,6 +60,8 @@ pub struct Snapshot {
     pub policy_file: Option<PathBuf>,
     /// Of the bytes of both files, one after the other, in hexadecimal digits.
     pub sha256: String,
+    /// The files that it was made of, as they were read.
+    pub watched: Watched,
 }
 
 /// On which line of gateway.yaml each name is defined, from 1.

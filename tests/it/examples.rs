@@ -308,8 +308,7 @@ fn every_configuration_in_the_documents_loads() {
             } else {
                 continue;
             }
-            let loaded = smh_gateway::config::load(&path);
-            let report = loaded.map_or_else(|report| report, |(_, report)| report);
+            let report = smh_gateway::config::load(&path).report;
             let plain = smh_gateway::config::report::Color::Plain;
             assert!(report.problems().is_empty(), "{at}\n{}", report.render(plain));
         }

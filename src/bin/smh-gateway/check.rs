@@ -5,7 +5,7 @@ mod mounted;
 use std::path::Path;
 
 use serde_json::json;
-use smh_gateway::config::{self, Admin, Snapshot};
+use smh_gateway::config::{self, Admin, Loaded, Snapshot};
 use smh_gateway::policy::{Effect, PermanentDeletes};
 
 use self::mounted::Mounted;
@@ -13,10 +13,7 @@ use crate::terminal::{Style, Terminal};
 use crate::{Answer, Format};
 
 pub(crate) fn run(config: &Path, format: Format, terminal: &mut Terminal) -> Answer {
-    let (snapshot, report) = match config::load(config) {
-        Ok((snapshot, report)) => (Some(snapshot), report),
-        Err(report) => (None, report),
-    };
+    let Loaded { snapshot, report, .. } = config::load(config);
     let mounted = snapshot.as_ref().map(Mounted::look);
     let valid = mounted.as_ref().is_some_and(|mounted| !mounted.is_wrong());
     match format {

@@ -10,7 +10,7 @@ use crate::terminal::{Style, Terminal};
 use crate::{Answer, Format, Outcome};
 
 pub(crate) fn run(config: &Path, format: Format, terminal: &mut Terminal) -> Outcome {
-    let snapshot = match config::load(config) {
+    let snapshot = match config::load(config).into_result() {
         Ok((snapshot, warnings)) => {
             terminal.report(&warnings);
             snapshot

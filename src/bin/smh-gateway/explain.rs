@@ -44,7 +44,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {
-    let snapshot = match config::load(&options.config) {
+    let snapshot = match config::load(&options.config).into_result() {
         Ok((snapshot, _)) => snapshot,
         Err(report) => {
             terminal.report(&report);

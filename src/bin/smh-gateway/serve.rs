@@ -11,7 +11,7 @@ use crate::terminal::Terminal;
 use crate::{Answer, Outcome};
 
 pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
-    let snapshot = match config::load(config) {
+    let snapshot = match config::load(config).into_result() {
         Ok((snapshot, warnings)) => {
             terminal.report(&warnings);
             snapshot

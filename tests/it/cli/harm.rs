@@ -130,6 +130,22 @@ async fn what_is_no_file_is_an_error_and_is_not_waited_for() {
     assert_eq!(ran.err, "/dev/zero: the file cannot be read: it is not a regular file\n");
 }
 
+/// A write that was cut off must not take every rule away.
+#[tokio::test]
+async fn an_empty_policy_is_a_mistake_and_a_policy_of_comments_is_none() {
+    for empty in ["", "\n", " \t\r\n\n", "\u{FEFF}", "\u{FEFF}\n"] {
+        let said = mistakes(GATEWAY, Some(empty)).await;
+        let wanted = "policy.yaml: the file is empty\n      \
+                      = help: a policy that says nothing is written `rules: []`\n";
+        assert_eq!(said, wanted, "{empty:?}");
+        assert_eq!(mistakes(empty, None).await, "gateway.yaml: the file is empty\n");
+    }
+    for whole in ["# nothing yet\n", "rules: []\n", "---\n"] {
+        let ran = check_in(folder(GATEWAY, Some(whole)).path()).await;
+        assert_eq!(ran.code, Some(0), "{whole:?}: {}", ran.err);
+    }
+}
+
 #[tokio::test]
 async fn a_policy_made_to_do_harm_ends_soon_too() {
     let glob =

@@ -134,5 +134,6 @@ impl Write for Lines {
 
 pub(crate) fn load(path: &Path) -> (config::Snapshot, config::report::Report) {
     config::load(path)
+        .into_result()
         .unwrap_or_else(|report| panic!("{}", report.render(config::report::Color::Plain)))
 }

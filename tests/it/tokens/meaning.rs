@@ -53,7 +53,7 @@ async fn an_irreversible_delete_is_relayed_counted_logged_and_flagged() {
 
 #[tokio::test]
 async fn an_alarm_is_what_happens_where_the_policy_says_nothing() {
-    let (_smh, gateway) = with_bin_off("", "talarmedbydefault").await;
+    let (_smh, gateway) = with_bin_off("rules: []\n", "talarmedbydefault").await;
     assert_eq!(delete(&gateway, "/v1/files/talarmedbydefault/a").await.status(), 204);
     assert_eq!(alarms_about("talarmedbydefault").len(), 1);
     assert_eq!(delete(&gateway, "/v1/files/talarmedbydefault/b").await.status(), 204);

@@ -89,7 +89,7 @@ async fn a_wider_grant_a_period_and_nothing_else_can_be_configured() {
 async fn a_wider_grant_without_a_reason_is_refused_by_check() {
     let yaml = minting_yaml().replace("{ file: secret } }", "{ file: secret }, grant: admin }");
     let folder = Folder::new(&yaml, None, "127.0.0.1:9".parse().unwrap());
-    let report = config::load(&folder.path("gateway.yaml")).unwrap_err();
+    let report = config::load(&folder.path("gateway.yaml")).report;
     let text = report.render(config::report::Color::Plain);
     assert!(text.contains("more than a delete needs") && text.contains("grant_reason"), "{text}");
 }

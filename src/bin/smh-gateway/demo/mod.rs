@@ -36,6 +36,7 @@ pub(crate) fn run(once: bool, terminal: &mut Terminal) -> Outcome {
         let smh = listener.local_addr()?;
         let folder = configuration(&simulator, smh)?;
         let (snapshot, _) = config::load(&folder.path("gateway.yaml"))
+            .into_result()
             .map_err(|report| format!("the demo's own files are wrong: {report:?}"))?;
 
         // The delete log would stand between the steps of the tour.
