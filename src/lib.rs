@@ -43,6 +43,7 @@ pub mod explain;
 // The machinery.
 pub mod complaints;
 pub mod gateway;
+pub mod reload;
 mod journey;
 pub mod server;
 pub mod admin;

@@ -16,14 +16,16 @@ use crate::config::{Admin, DeleteLog, Snapshot};
 use crate::gateway::{Gateway, Phase};
 use crate::listener::{Listener, TlsError};
 use crate::log::Log;
+use crate::reload::Reloads;
 use crate::server::{BindError, Bound, Server};
 
 /// A gateway that serves.
 pub struct Running {
     gateway: Arc<Gateway>,
+    reloads: Arc<Reloads>,
     server: Server,
     log: Log,
-    /// The admin listener and the reading of secrets: ended when this is dropped.
+    /// The admin listener and the reading of files: ended when this is dropped.
     helpers: JoinSet<()>,
     data: Vec<SocketAddr>,
     sockets: Vec<PathBuf>,
@@ -78,12 +80,14 @@ impl Running {
         let server = Server::start(&gateway, bound, &log)?;
         let mut helpers = JoinSet::new();
         helpers.spawn(refresh_secrets(Arc::clone(&gateway)));
+        let reloads = Reloads::new(Arc::clone(&gateway));
+        helpers.spawn(Arc::clone(&reloads).follow());
         let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
         if let Some(admin) = admin {
-            helpers.spawn(crate::admin::serve(admin, Arc::clone(&gateway)));
+            helpers.spawn(crate::admin::serve(admin, Arc::clone(&gateway), Arc::clone(&reloads)));
         }
         let admin = admin_address;
-        Ok(Self { gateway, server, log, helpers, data, sockets, admin })
+        Ok(Self { gateway, reloads, server, log, helpers, data, sockets, admin })
     }
 
     /// Where callers are served, with the ports that were had.
@@ -108,6 +112,12 @@ impl Running {
     #[must_use]
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// What follows gateway.yaml and policy.yaml.
+    #[must_use]
+    pub fn reloads(&self) -> &Arc<Reloads> {
+        &self.reloads
     }
 
     /// Leaves: not ready from now on, accepting for `shutdown.delay`, then finishing what is in

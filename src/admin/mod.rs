@@ -3,6 +3,7 @@
 //! Plain HTTP on an address of its own, for the pod network or loopback. Nothing here deletes
 //! anything, shows a secret, or calls SMH.
 
+mod configuration;
 mod explain;
 mod exposition;
 
@@ -22,22 +23,23 @@ use tokio::sync::Semaphore;
 
 use crate::gateway::Gateway;
 use crate::issuer_keys::IssuerStatus;
+use crate::reload::Reloads;
 use crate::token::{MintError, SecretStatus, TokenStatus};
 
 /// Serves the admin listener until it is dropped.
-pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
+pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, reloads: Arc<Reloads>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let gateway = Arc::clone(&gateway);
+                let (gateway, reloads) = (Arc::clone(&gateway), Arc::clone(&reloads));
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "ends with its runtime; owes nothing"
                 )]
                 tokio::spawn(async move {
-                    connection(stream, gateway).await;
+                    connection(stream, gateway, reloads).await;
                     drop(place);
                 });
             }
@@ -49,14 +51,14 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
     }
 }
 
-async fn connection(stream: TcpStream, gateway: Arc<Gateway>) {
+async fn connection(stream: TcpStream, gateway: Arc<Gateway>, reloads: Arc<Reloads>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let gateway = Arc::clone(&gateway);
+        let (gateway, reloads) = (Arc::clone(&gateway), Arc::clone(&reloads));
         async move {
             let response = if is_question(&request) {
                 explain::answer(request.into_body(), &gateway).await
             } else {
-                answer(&request, &gateway)
+                answer(&request, &gateway, &reloads)
             };
             Ok::<_, std::convert::Infallible>(response.map(Full::new))
         }
@@ -75,7 +77,7 @@ fn is_question<B>(request: &Request<B>) -> bool {
     request.uri().path() == EXPLAIN && *request.method() == Method::POST
 }
 
-fn answer<B>(request: &Request<B>, gateway: &Gateway) -> Response<Bytes> {
+fn answer<B>(request: &Request<B>, gateway: &Gateway, reloads: &Reloads) -> Response<Bytes> {
     let path = request.uri().path();
     let known = ["/", "/livez", "/readyz", "/metrics", "/api/status", "/api/config", EXPLAIN];
     if !known.contains(&path) {
@@ -92,10 +94,12 @@ fn answer<B>(request: &Request<B>, gateway: &Gateway) -> Response<Bytes> {
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => readiness(gateway),
         "/metrics" => metrics(gateway, request.headers()),
-        "/api/status" => json(StatusCode::OK, &status(gateway)),
+        "/api/status" => json(StatusCode::OK, &status(gateway, reloads)),
         "/api/config" => json(StatusCode::OK, &gateway.in_force().snapshot.redacted()),
         _ => {
-            let page = format!("{INDEX}\n{:#}\n", status(gateway));
+            let configuration = configuration::summary(gateway, reloads);
+            let status = status(gateway, reloads);
+            let page = format!("{configuration}\n{INDEX}\n{status:#}\n");
             body(StatusCode::OK, "text/plain; charset=utf-8", page.into())
         }
     }
@@ -111,10 +115,9 @@ fn readiness(gateway: &Gateway) -> Response<Bytes> {
     json(code, &json!({ "ready": ready, "phase": phase.as_str(), "pending": pending }))
 }
 
-fn status(gateway: &Gateway) -> Value {
+fn status(gateway: &Gateway, reloads: &Reloads) -> Value {
     let (phase, ready) = (*gateway.phase().borrow(), gateway.is_ready());
     let (pending, in_force) = (gateway.pending(), gateway.in_force());
-    let snapshot = &in_force.snapshot;
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "phase": phase.as_str(),
@@ -135,13 +138,7 @@ fn status(gateway: &Gateway) -> Value {
             .map(|(listener, days)| json!({ "listener": listener, "expires_in_days": days }))
             .collect::<Vec<_>>(),
         "jwt_issuers": in_force.issuer_keys.status().iter().map(issuer).collect::<Vec<_>>(),
-        "config": {
-            "file": snapshot.file.display().to_string(),
-            "policy_file": snapshot.policy_file.as_ref().map(|file| file.display().to_string()),
-            "sha256": snapshot.sha256,
-            "seconds_in_force": since(in_force.since).as_secs(),
-            "needs_restart": gateway.needs_restart(),
-        },
+        "config": configuration::status(gateway, reloads),
     })
 }
 
@@ -204,6 +201,10 @@ fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
     for (listener, days) in certificates(gateway) {
         identity.certificate_expires(&listener, days);
     }
+    let in_force = gateway.in_force();
+    let restart_needed = !gateway.needs_restart().is_empty();
+    let sha256 = &in_force.snapshot.sha256;
+    gateway.metrics().config.in_force(sha256, in_force.since, restart_needed);
     let counts = (gateway.in_flight().count(), gateway.connections().count());
     let Ok(open_metrics) = gateway.metrics().encode(counts.0, counts.1) else {
         return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");

@@ -3,10 +3,12 @@
 //! What a delete touches is resolved when the gateway starts, not for each delete. Labels are
 //! enumerations, never anything a caller chose.
 
+mod config;
 mod identity;
 mod policy;
 mod tokens;
 
+pub use self::config::ConfigMetrics;
 pub use self::identity::IdentityMetrics;
 pub use self::policy::PolicyMetrics;
 pub use self::tokens::TokenMetrics;
@@ -46,6 +48,8 @@ pub struct Metrics {
     pub identity: IdentityMetrics,
     /// What rules and limits did, or would have done.
     pub policy: PolicyMetrics,
+    /// The configuration and its reloads.
+    pub config: ConfigMetrics,
     /// Deletes of which no end is known: the process ended, or a bug ended the work on them.
     pub abandoned: Counter,
     /// Requests with `X-Dry-Run: 1`.
@@ -122,6 +126,7 @@ impl Metrics {
             tokens: TokenMetrics::new(&mut registry),
             identity: IdentityMetrics::new(&mut registry),
             policy: PolicyMetrics::new(&mut registry),
+            config: ConfigMetrics::new(&mut registry),
             abandoned: counter(
                 &mut registry,
                 "deletes_abandoned",

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use smh_gateway::config;
 use smh_gateway::run::{Ended, Running};
@@ -47,11 +48,12 @@ async fn serve(snapshot: config::Snapshot) -> Outcome {
         tracing::warn!(pending, "not ready yet");
     }
 
-    let name = signals.leave().await;
+    let reloads = Arc::clone(running.reloads());
+    let name = signals.leave(|| reloads.ask()).await;
     tracing::info!(signal = name, "leaving; a second signal leaves at once");
     let ended = running
         .stop(async {
-            signals.leave().await;
+            signals.leave(|| reloads.ask()).await;
         })
         .await;
     match ended {
@@ -79,14 +81,15 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal that means to leave, and names it.
-    async fn leave(&mut self) -> &'static str {
+    /// Waits for a signal that means to leave, and names it. SIGHUP asks for a reload.
+    async fn leave(&mut self, reload: impl Fn()) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.hang_up.recv() => {
-                    tracing::warn!("SIGHUP: reloading is not yet supported; restart instead");
+                    tracing::info!(signal = "SIGHUP", "looking at the configuration");
+                    reload();
                 }
             }
         }

@@ -149,7 +149,8 @@ impl Exposition {
             assert!(open || family.1 != "counter" || name.ends_with("_total"), "{line}");
             for label in labels.split(',').filter(|label| !label.is_empty()) {
                 let (key, value) = label.split_once('=').unwrap();
-                assert!(key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{line}");
+                let is_label = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+                assert!(key.bytes().all(is_label), "{line}");
                 assert!(
                     value.len() > 2 && value.starts_with('"') && value.ends_with('"'),
                     "{line}"

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use smh_gateway::simulator::{Fault, Injection};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::*;
 use crate::support::{GATEWAY_YAML, Gateway, KEY, OTHER_KEY, Smh, TOKEN};
@@ -21,6 +23,9 @@ async fn the_status_says_what_runs_and_since_when() {
     assert!(status["config"]["seconds_in_force"].as_u64().unwrap() < 60);
     status["uptime_seconds"] = json!(0);
     status["config"]["seconds_in_force"] = json!(0);
+    let since = status["config"]["since"].take();
+    let since = OffsetDateTime::parse(since.as_str().unwrap(), &Rfc3339).unwrap();
+    assert!((OffsetDateTime::now_utc() - since).whole_seconds() < 60, "{since}");
     let wanted = json!({
         "version": env!("CARGO_PKG_VERSION"), "phase": "serving", "ready": true, "pending": [],
         "uptime_seconds": 0, "in_flight": 0, "connections": 0,
@@ -29,7 +34,8 @@ async fn the_status_says_what_runs_and_since_when() {
         "config": {
             "file": gateway.folder.path("gateway.yaml"),
             "policy_file": gateway.folder.path("policy.yaml"),
-            "sha256": sha256, "seconds_in_force": 0, "needs_restart": [],
+            "sha256": sha256, "seconds_in_force": 0, "since": null,
+            "needs_restart": [], "rejected": null,
         },
     });
     assert_eq!(status, wanted);
@@ -112,6 +118,10 @@ async fn the_index_names_every_page() {
     let index = String::from_utf8(gateway.admin("/").await.body).unwrap();
     let pages: Vec<_> = index.lines().filter_map(|line| line.strip_prefix("GET ")).collect();
     assert_eq!(pages.len(), 5);
+    let sha256 = gateway.running.gateway().in_force().snapshot.sha256.clone();
+    assert!(index.starts_with(&format!("configuration  {sha256}\nin force since ")), "{index}");
+    let files = format!("from           {}\n", gateway.folder.path("gateway.yaml").display());
+    assert!(index.contains(&files) && !index.contains("REJECTED"), "{index}");
     for page in pages {
         let path = page.split(' ').next().unwrap();
         assert_eq!(gateway.admin(path).await.status(), 200, "{path}");

@@ -202,12 +202,12 @@ async fn a_gateway_without_work_leaves_at_once_when_the_delay_is_over() {
 }
 
 #[tokio::test]
-async fn a_hang_up_signal_changes_nothing_and_says_so() {
+async fn a_hang_up_signal_leaves_a_gateway_serving_and_is_answered() {
     let smh = Smh::start().await.with_file("a");
     let folder = Folder::new(&leaving("{ delay: 1h, drain: 1h }"), None, smh.address);
     let mut gateway = Binary::serve(&folder).await;
     gateway.signal("HUP");
-    gateway.says("SIGHUP: reloading is not yet supported").await;
+    gateway.says("nothing is reloaded: the files are those in force").await;
     assert_eq!(delete(gateway.data[0], "/v1/files/t1/a").await.status(), 200);
     gateway.signal("TERM");
     gateway.says("leaving;").await;
