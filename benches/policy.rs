@@ -47,7 +47,8 @@ fn fixture(rules: usize, rule: impl Fn(usize) -> String) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("gateway.yaml"), gateway).unwrap();
     std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
-    let snapshot = config::load(&folder.path().join("gateway.yaml")).into_result().expect("valid files").0;
+    let snapshot =
+        config::load(&folder.path().join("gateway.yaml")).into_result().expect("valid files").0;
     Fixture {
         policy: snapshot.policy,
         callers: snapshot.callers.iter().map(|one| Arc::clone(&one.caller)).collect(),

@@ -98,13 +98,7 @@ impl Metrics {
             "misdirected_deletes",
             "Deletes for a library, space or route that SMH does not know",
         );
-        let duration = Histogram::new(SECONDS);
-        registry.register_with_unit(
-            "delete_duration",
-            "From the whole request head to the whole answer",
-            Unit::Seconds,
-            duration.clone(),
-        );
+        let duration = duration(&mut registry);
         let in_flight = gauge(&mut registry, "deletes_in_flight", "Deletes being worked on");
         let connections =
             gauge(&mut registry, "connections", "Open connections on the data listeners");
@@ -205,6 +199,13 @@ where
     let family = Family::default();
     registry.register(name, help, Family::clone(&family));
     family
+}
+
+fn duration(registry: &mut Registry) -> Histogram {
+    let duration = Histogram::new(SECONDS);
+    let help = "From the whole request head to the whole answer";
+    registry.register_with_unit("delete_duration", help, Unit::Seconds, duration.clone());
+    duration
 }
 
 fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
