@@ -149,6 +149,11 @@ name! {
     FreezeReason, MAX_TEXT_BYTES, |c| !c.is_control(), "anything but control characters"
 }
 
+name! {
+    /// A policy test case: free text, shown where it passes or fails.
+    CaseName, MAX_TEXT_BYTES, |c| !c.is_control(), "anything but control characters"
+}
+
 /// A rule as answers, the log and the audit name it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Citation {

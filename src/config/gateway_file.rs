@@ -35,6 +35,7 @@ pub(super) struct GatewayFile {
     pub(super) shutdown: Shutdown,
     pub(super) log: DeleteLog,
     pub(super) policy: Option<Spanned<PathBuf>>,
+    pub(super) policy_tests: Vec<Spanned<PathBuf>>,
 }
 
 pub(super) struct Upstream {
@@ -99,19 +100,21 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
     let shutdown = fields.or_with("shutdown", DEFAULT_SHUTDOWN, shutdown);
     let log = fields.or_with("log", DeleteLog::Stdout, log);
     let policy = fields.optional_with("policy", path);
+    let policy_tests =
+        fields.or_with("policy_tests", Vec::new(), |node, report| decode::list(node, report, path));
     let jwt_issuers = fields.or_with("jwt_issuers", Vec::new(), |node, report| {
         decode::named(node, "an issuer", report, |name| IssuerName::try_from(name), issuer)
     });
     for later in ["rate_limit_store", "rate_limit_state", "ratelimit_headers"] {
         fields.not_yet_supported(later);
     }
-    for later in ["audit", "undo", "policy_tests"] {
+    for later in ["audit", "undo"] {
         fields.not_yet_supported(later);
     }
     fields.finish();
     let sections = [listeners.is_some(), admin.is_some(), upstream.is_some(), libraries.is_some()];
     let people = [tenants.is_some(), callers.is_some(), jwt_issuers.is_some()];
-    let others = [shutdown.is_some(), log.is_some()];
+    let others = [shutdown.is_some(), log.is_some(), policy_tests.is_some()];
     Some(GatewayFile {
         whole: sections.into_iter().chain(people).chain(others).all(|is_there| is_there),
         listeners: listeners.unwrap_or_default(),
@@ -125,6 +128,7 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         shutdown: shutdown.unwrap_or(DEFAULT_SHUTDOWN),
         log: log.unwrap_or(DeleteLog::Stdout),
         policy,
+        policy_tests: policy_tests.unwrap_or_default(),
     })
 }
 

@@ -36,12 +36,11 @@ pub(super) struct Files {
     pub(super) file: PathBuf,
     pub(super) policy_file: Option<PathBuf>,
     pub(super) sha256: String,
-    pub(super) watched: Watched,
 }
 
 /// Every problem is reported; a snapshot is made only where there is none.
 pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
-    let Files { gateway, policy, file, policy_file, sha256, watched } = files;
+    let Files { gateway, policy, file, policy_file, sha256 } = files;
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let names = Names {
         libraries: names_of(gateway.libraries.as_ref()),
@@ -84,8 +83,10 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         lines,
         file,
         policy_file,
+        policy_tests: gateway.policy_tests.iter().map(|file| folder.join(&file.value)).collect(),
         sha256,
-        watched,
+        // Known once all is read, test cases among it.
+        watched: Watched::default(),
     })
 }
 

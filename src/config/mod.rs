@@ -1,9 +1,12 @@
 //! Configuration: two YAML files in, one [`Snapshot`] out, or every mistake in them at once.
 //!
 //! Text to tree ([`yaml`]), tree to shape (`gateway_file`, `policy_file`), shape to meaning
-//! (`link`). After that no name is unknown and no glob uncompiled.
+//! (`link`). After that no name is unknown and no glob uncompiled; and the [`cases`] that the
+//! operator wrote hold.
 
 mod caller_file;
+pub mod cases;
+mod cases_file;
 pub mod decode;
 mod gateway_file;
 mod library_file;
@@ -26,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use self::cases::Bench;
 use self::link::Files;
 use self::policy_file::PolicyFile;
 use self::report::{Problem, Report};
@@ -57,12 +61,30 @@ impl Loaded {
     }
 }
 
-/// Reads and checks gateway.yaml and the policy file that it names. Blocks on files.
+/// Reads and checks gateway.yaml and the policy file that it names, and runs the `policy_tests`: a
+/// policy that fails its own tests is as wrong as one that cannot be read. Blocks on files.
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
+    load_with(path, PolicyTests::Run)
+}
+
+/// The same without the `policy_tests`, whose files are not even read: for `test`, which shows what
+/// comes of each case, and `explain`, which shows why.
+#[must_use]
+pub fn load_untested(path: &Path) -> Loaded {
+    load_with(path, PolicyTests::Leave)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PolicyTests {
+    Run,
+    Leave,
+}
+
+fn load_with(path: &Path, tests: PolicyTests) -> Loaded {
     let mut reading =
         Reading { report: Report::new(), watched: Watched::default(), hash: Some(Sha256::new()) };
-    let snapshot = reading.snapshot(path).filter(|_| !reading.report.has_errors());
+    let snapshot = reading.snapshot(path, tests).filter(|_| !reading.report.has_errors());
     let sha256 = reading.sha256();
     let Reading { report, watched, .. } = reading;
     Loaded { snapshot, report, watched, sha256 }
@@ -76,7 +98,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn snapshot(&mut self, path: &Path) -> Option<Snapshot> {
+    fn snapshot(&mut self, path: &Path, tests: PolicyTests) -> Option<Snapshot> {
         let name = path.display().to_string();
         let bytes = match self.read(path) {
             Ok(bytes) => bytes,
@@ -107,6 +129,10 @@ impl Reading {
             // Whoever takes the roots out of it says what is wrong with it.
             let _ = self.watched.read(&folder.join(&ca_file.value));
         }
+        let policy_tests = match tests {
+            PolicyTests::Run => gateway.policy_tests.clone(),
+            PolicyTests::Leave => Vec::new(),
+        };
         let files = Files {
             gateway,
             // With the default policy the rest is still checked.
@@ -114,9 +140,12 @@ impl Reading {
             file: path.to_owned(),
             policy_file: policy_path.map(|path| path.value),
             sha256: self.sha256().unwrap_or_default(),
-            watched: self.watched.clone(),
         };
-        link::link(files, &mut self.report)
+        let snapshot = link::link(files, &mut self.report);
+        let bench = snapshot.as_ref().map(Bench::of);
+        let read = |path: &Path| self.watched.read(path);
+        cases::hold(&policy_tests, folder, bench.as_ref(), read, &mut self.report);
+        snapshot.map(|snapshot| Snapshot { watched: self.watched.clone(), ..snapshot })
     }
 
     fn policy(&mut self, path: &Spanned<PathBuf>) -> Option<PolicyFile> {
@@ -165,9 +194,14 @@ fn is_empty(bytes: &[u8]) -> bool {
 pub fn sha256_now(snapshot: &Snapshot) -> Option<String> {
     let mut hash = Sha256::new();
     for path in std::iter::once(&snapshot.file).chain(&snapshot.policy_file) {
-        hash.update(Watched::default().read(path).ok()?);
+        hash.update(read_file(path).ok()?);
     }
     Some(hex::encode(hash.finalize()))
+}
+
+/// A file that nobody follows.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    Watched::default().read(path)
 }
 
 fn unreadable(error: &io::Error) -> String {

@@ -42,6 +42,13 @@ pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     listed
 }
 
+/// A text as a terminal shows it, without acting on it.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|character| push_escaped(&mut shown, character));
+    shown
+}
+
 /// Appends a character, or its escape where a terminal would act on it instead of showing it.
 pub(super) fn push_escaped(shown: &mut String, character: char) {
     if acts_on_terminals(character) {

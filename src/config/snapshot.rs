@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub file: PathBuf,
     /// The policy file that it names, if it does.
     pub policy_file: Option<PathBuf>,
+    /// The files of test cases that the policy was held to, or is to be.
+    pub policy_tests: Vec<PathBuf>,
     /// Of the bytes of both files, one after the other, in hexadecimal digits.
     pub sha256: String,
     /// The files that it was made of, as they were read.
@@ -175,6 +177,7 @@ impl Snapshot {
                 "drain": format!("{:?}", self.shutdown.drain),
             },
             "policy": policy::shown(&self.policy, &self.limits),
+            "policy_tests": self.policy_tests.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
             "sha256": self.sha256,
         })
     }

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::super::shown::{REDACTED, columns, inline_secrets, push_escaped};
+use super::super::shown::{REDACTED, columns, inline_secrets, printable, push_escaped};
 use super::super::source::{Layout, Place, Source};
 use super::{Problem, Report, Severity};
 
@@ -74,7 +74,7 @@ fn problem_text(out: &mut String, report: &Report, problem: &Problem, style: &St
     let Style { bold, reset, gutter, .. } = style;
     let mark = style.mark(problem.severity);
     out.push_str(bold);
-    out.push_str(&escaped(report.name(problem.file)));
+    out.push_str(&printable(report.name(problem.file)));
     if let Some(Place { line, column, .. }) = problem.place {
         out.push_str(&format!(":{line}:{column}"));
     }
@@ -86,10 +86,10 @@ fn problem_text(out: &mut String, report: &Report, problem: &Problem, style: &St
             out.push_str(&format!("{mark}{}[{code}]:{reset} ", severity.name()));
         }
     }
-    out.push_str(&escaped(&problem.message));
+    out.push_str(&printable(&problem.message));
     out.push('\n');
 
-    let help = problem.help.as_deref().map(escaped);
+    let help = problem.help.as_deref().map(printable);
     let excerpt = problem.place.filter(|_| problem.shows_line).and_then(|place| {
         let source = report.sources.get(place.file.0)?;
         excerpt(source, place)
@@ -113,12 +113,6 @@ fn problem_text(out: &mut String, report: &Report, problem: &Problem, style: &St
         }
         None => out.push('\n'),
     }
-}
-
-fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    text.chars().for_each(|character| push_escaped(&mut shown, character));
-    shown
 }
 
 /// A line as it is shown, and where its caret goes, in terminal columns.
