@@ -8,6 +8,7 @@ mod hash_key;
 mod serve;
 mod simulate;
 mod terminal;
+mod test;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -64,6 +65,8 @@ enum Command {
     },
     /// What would become of a delete, and why: each check, rule and limit. Nothing is sent.
     Explain(explain::Options),
+    /// Run policy test cases: does the policy decide as they say?
+    Test(test::Options),
     /// Read an API key on standard input, print its SHA-256 for the configuration.
     HashKey {
         /// Taken so that clap does not repeat it: it is likely the key itself.
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         | Command::Check { .. }
         | Command::Doctor { .. }
         | Command::Explain(_)
+        | Command::Test(_)
         | Command::HashKey { .. } => LevelFilter::ERROR,
     };
     start_tracing(level);
@@ -101,6 +105,7 @@ fn main() -> ExitCode {
         Command::Check { config, format } => Ok(check::run(&config, format, &mut terminal)),
         Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),
         Command::Explain(options) => Ok(explain::run(&options, &mut terminal)),
+        Command::Test(options) => Ok(test::run(&options, &mut terminal)),
         Command::HashKey { unexpected } if unexpected.is_empty() => hash_key::run(&mut terminal),
         Command::HashKey { .. } => {
             let message = "the key is read from standard input, not from the command line";
