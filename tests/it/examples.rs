@@ -50,13 +50,17 @@ fn every_example_loads_and_no_file_is_left_over() {
         let named = |name: &'static str| all.iter().filter(move |p| p.file_name().unwrap() == name);
         for path in named("gateway.yaml") {
             let snapshot = loaded(path);
+            if folder == "config" {
+                assert_eq!(snapshot.policy_tests.len(), 1, "it shows how a policy is tested");
+            }
             used.extend(snapshot.policy_file);
+            used.extend(snapshot.policy_tests);
             used.insert(path.clone());
         }
         assert_eq!(named("gateway.yaml").count(), wanted, "{folder}");
-        let ours: BTreeSet<_> =
-            named("gateway.yaml").chain(named("policy.yaml")).cloned().collect();
-        assert_eq!(used, ours, "every policy belongs to a gateway");
+        let ours = ["gateway.yaml", "policy.yaml", "policy-tests.yaml"].into_iter().flat_map(named);
+        let ours: BTreeSet<_> = ours.cloned().collect();
+        assert_eq!(used, ours, "every policy and its tests belong to a gateway");
         if folder == "config" {
             assert_eq!(all.len(), used.len(), "{all:?}");
         }
@@ -275,7 +279,7 @@ fn completed(block: &str) -> String {
 fn every_configuration_in_the_documents_loads() {
     let mut documents = files(&root().join("docs"), "md");
     documents.extend([root().join("deploy/README.md"), root().join("README.md")]);
-    let (mut gateways, mut policies) = (0, 0);
+    let (mut gateways, mut policies, mut cases) = (0, 0, 0);
     for document in documents {
         let text = fs::read_to_string(&document).unwrap();
         let blocks = yaml_blocks(&text);
@@ -294,17 +298,27 @@ fn every_configuration_in_the_documents_loads() {
                 fs::write(folder.path().join("policy.yaml"), "").unwrap();
                 fs::write(&path, completed(block)).unwrap();
                 gateways += 1;
-            } else if is_policy(block) {
-                let central = root().join("config/central/gateway.yaml");
+            } else if is_policy(block) || has_section(block, "cases:") {
+                let central = root().join("config/central");
                 let gateway = match of_document {
                     Some((_, gateway)) => completed(gateway),
-                    None => fs::read_to_string(central).unwrap(),
+                    None => fs::read_to_string(central.join("gateway.yaml")).unwrap(),
                 };
-                let gateway = gateway.lines().filter(|line| !line.starts_with("policy:"));
+                let gateway = gateway.lines().filter(|line| !line.starts_with("policy"));
                 let gateway: String = gateway.map(|line| format!("{line}\n")).collect();
-                fs::write(&path, format!("{gateway}policy: policy.yaml\n")).unwrap();
-                fs::write(folder.path().join("policy.yaml"), block).unwrap();
-                policies += 1;
+                let policy = folder.path().join("policy.yaml");
+                if is_policy(block) {
+                    fs::write(&path, format!("{gateway}policy: policy.yaml\n")).unwrap();
+                    fs::write(policy, block).unwrap();
+                    policies += 1;
+                } else {
+                    // Cases are shown of the example.
+                    let tests = "policy: policy.yaml\npolicy_tests: [cases.yaml]\n";
+                    fs::write(&path, format!("{gateway}{tests}")).unwrap();
+                    fs::copy(central.join("policy.yaml"), policy).unwrap();
+                    fs::write(folder.path().join("cases.yaml"), block).unwrap();
+                    cases += 1;
+                }
             } else {
                 continue;
             }
@@ -317,5 +331,5 @@ fn every_configuration_in_the_documents_loads() {
             assert!(shown >= 1, "README.md shows a configuration");
         }
     }
-    assert!(gateways >= 7 && policies >= 2, "{gateways} and {policies}");
+    assert!(gateways >= 7 && policies >= 2 && cases >= 1, "{gateways}, {policies}, {cases}");
 }
