@@ -66,7 +66,7 @@ impl Suite {
 }
 
 pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {
-    let (snapshot, warnings) = match config::load_untested(&options.config) {
+    let (snapshot, warnings) = match config::load_untested(&options.config).into_result() {
         Ok(loaded) => loaded,
         Err(report) => {
             terminal.report(&report);

@@ -307,6 +307,16 @@ async fn a_policy_that_fails_its_tests_is_not_valid() {
 }
 
 #[tokio::test]
+async fn a_case_that_fails_can_be_explained() {
+    let folder = held_to(POLICY, &["failing.yaml"], &[("failing.yaml", FAILING)]);
+    let asked = ["--caller", "janitor", "--tenant", "invoices", "--path", "legal/a.pdf"];
+    let arguments = [&["explain", "--config", "gateway.yaml"], &asked[..]].concat();
+    let ran = run(folder.path(), &arguments).await;
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));
+    assert!(ran.out.contains("403 DeniedByRule"), "{}", ran.out);
+}
+
+#[tokio::test]
 async fn a_policy_that_passes_its_tests_is_valid() {
     let folder = held_to(POLICY, &["passing.yaml"], &[("passing.yaml", PASSING)]);
     let ran = check_in(folder.path()).await;
