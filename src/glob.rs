@@ -121,6 +121,12 @@ impl PathGlob {
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         let parts = &*self.0;
+        // Of many globs most differ in the name of the file: that is looked at without walking there.
+        if let Some(Part::Segment(name)) = parts.last()
+            && !name.matches(path.rsplit_once('/').map_or(path, |(_, name)| name))
+        {
+            return false;
+        }
         let (mut next, mut rest) = (0, Some(path));
         let mut last_any = None;
         loop {

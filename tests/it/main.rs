@@ -37,5 +37,7 @@ mod reload;
 mod admin;
 /// Why a delete is answered as it is, and that everything decides alike.
 mod explain;
+/// The guide to the policy does what it says.
+mod guide;
 /// Every example and manifest loads.
 mod examples;

@@ -40,7 +40,8 @@ fn configured() -> Snapshot {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
     fs::write(folder.path().join("gateway.yaml"), GATEWAY).unwrap();
-    let (mut snapshot, _) = load_untested(&folder.path().join("gateway.yaml")).into_result().unwrap();
+    let (mut snapshot, _) =
+        load_untested(&folder.path().join("gateway.yaml")).into_result().unwrap();
     snapshot.policy_file = Some("policy.yaml".into());
     snapshot
 }
