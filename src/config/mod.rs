@@ -14,6 +14,7 @@ mod link;
 mod listener_file;
 mod policy_file;
 pub mod report;
+pub mod schema;
 mod shown;
 mod snapshot;
 pub mod source;

@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod hash_key;
+mod schema;
 mod serve;
 mod simulate;
 mod terminal;
@@ -73,6 +74,12 @@ enum Command {
         #[arg(hide = true, num_args = 0.., allow_hyphen_values = true)]
         unexpected: Vec<OsString>,
     },
+    /// Print the JSON Schema of a file, for editors.
+    Schema {
+        /// Which file.
+        #[arg(value_enum)]
+        of: schema::Of,
+    },
     /// A simulated SMH alone.
     Simulate(simulate::Options),
 }
@@ -94,7 +101,8 @@ fn main() -> ExitCode {
         | Command::Doctor { .. }
         | Command::Explain(_)
         | Command::Test(_)
-        | Command::HashKey { .. } => LevelFilter::ERROR,
+        | Command::HashKey { .. }
+        | Command::Schema { .. } => LevelFilter::ERROR,
     };
     start_tracing(level);
 
@@ -111,6 +119,7 @@ fn main() -> ExitCode {
             let message = "the key is read from standard input, not from the command line";
             Arguments::command().error(ErrorKind::UnknownArgument, message).exit()
         }
+        Command::Schema { of } => schema::run(of, &mut terminal),
         Command::Simulate(options) => simulate::run(&options, &mut terminal),
     };
     match done {
