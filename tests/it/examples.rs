@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use smh_gateway::config::Snapshot;
+use smh_gateway::config::schema::Format;
 use smh_gateway::listener::At;
 use tempfile::TempDir;
 
+use crate::schema::assert_valid;
 use crate::support::load;
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// All files below a folder with this extension.
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -295,8 +297,9 @@ fn every_configuration_in_the_documents_loads() {
             let folder = TempDir::new().unwrap();
             let path = folder.path().join("gateway.yaml");
             if is_gateway(block) {
-                fs::write(folder.path().join("policy.yaml"), "").unwrap();
+                fs::write(folder.path().join("policy.yaml"), "rules: []\n").unwrap();
                 fs::write(&path, completed(block)).unwrap();
+                assert_valid(Format::Gateway, &completed(block), &at);
                 gateways += 1;
             } else if is_policy(block) || has_section(block, "cases:") {
                 let central = root().join("config/central");
@@ -310,6 +313,7 @@ fn every_configuration_in_the_documents_loads() {
                 if is_policy(block) {
                     fs::write(&path, format!("{gateway}policy: policy.yaml\n")).unwrap();
                     fs::write(policy, block).unwrap();
+                    assert_valid(Format::Policy, block, &at);
                     policies += 1;
                 } else {
                     // Cases are shown of the example.
@@ -317,6 +321,7 @@ fn every_configuration_in_the_documents_loads() {
                     fs::write(&path, format!("{gateway}{tests}")).unwrap();
                     fs::copy(central.join("policy.yaml"), policy).unwrap();
                     fs::write(folder.path().join("cases.yaml"), block).unwrap();
+                    assert_valid(Format::Cases, block, &at);
                     cases += 1;
                 }
             } else {

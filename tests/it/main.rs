@@ -41,3 +41,5 @@ mod explain;
 mod guide;
 /// Every example and manifest loads.
 mod examples;
+/// The JSON Schemas: what an editor is told is what the gateway takes.
+mod schema;
