@@ -160,12 +160,12 @@ const CASES: &[(&str, &str)] = &[
     ("cases:\n", "case:\n"),
     ("  - name: nobody", "  - named: nobody"),
     (
-        "request: { caller: janitor, tenant: contracts, path: legal/a.pdf, ",
-        "request: { caller: janitor, tenant: contracts, ",
+        "request: { caller: janitor, tenant: videos, path: legal/a.pdf, ",
+        "request: { caller: janitor, tenant: videos, ",
     ),
-    ("request: { caller: janitor, tenant: contracts, ", "request: { tenant: contracts, "),
-    ("permanent: true", "permanent: 1"),
-    ("permanent: true", "permanently: true"),
+    ("{ caller: janitor, tenant: videos, path: legal/a.pdf", "{ tenant: videos, path: legal/a.pdf"),
+    ("permanent: false", "permanent: 1"),
+    ("permanent: false", "permanently: false"),
     ("at: 2027-01-01T00:00:00Z", "at: 2027-01-01"),
     ("at: 2027-01-01T00:00:00Z", "at: tomorrow"),
     ("    expect: { decision: deny, code: PermanentDeleteBlocked }\n", ""),
@@ -179,7 +179,7 @@ const CASES: &[(&str, &str)] = &[
     ("code: PermanentDeleteBlocked", "code: permanent_delete_blocked"),
     ("code: DeniedByRule, rule", "code: Frozen, rule"),
     ("decision: allow, rule: janitor", "decision: allow, rules: janitor"),
-    ("name: nobody purges contracts", "name: \"\""),
+    ("name: nobody purges what is held", "name: \"\""),
 ];
 
 #[test]
@@ -196,9 +196,7 @@ fn a_file_with_one_mistake_is_refused_by_the_schema_and_by_the_decoder() {
             if errors(format, &parsed(&wrong)).is_empty() {
                 wrongly_taken.push(format!("the schema takes {by:?} for {text:?}"));
             }
-            if let Some((_, report)) = decoded(format, &wrong)
-                && !report.has_errors()
-            {
+            if !decoded(format, &wrong).1.has_errors() {
                 wrongly_taken.push(format!("the decoder takes {by:?} for {text:?}"));
             }
         }
@@ -229,7 +227,7 @@ fn what_the_decoder_takes_in_an_odd_form_the_schema_takes_too() {
         let right = sample(format);
         assert_eq!(right.matches(text).count(), 1, "{format:?}: {text:?} stands there once");
         let odd = right.replace(text, by);
-        let (_, report) = decoded(format, &odd).unwrap();
+        let (_, report) = decoded(format, &odd);
         assert!(!report.has_errors(), "{by:?}: {:?}", super::messages(&report));
         let errors = errors(format, &parsed(&odd));
         assert!(errors.is_empty(), "{by:?}: {errors:?}");
