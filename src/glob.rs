@@ -61,6 +61,14 @@ impl NameGlob {
             None => false,
         })
     }
+
+    /// Whether every name that the other matches is matched by this one, too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        // No literal holds a star, so a star in what the other is written as is taken by a star here,
+        // which then takes whatever stands for it.
+        self.matches(&other.to_string())
+    }
 }
 
 /// As it would be written.
@@ -154,6 +162,49 @@ impl PathGlob {
             last_any = Some((resume, after));
             (next, rest) = (resume, after);
         }
+    }
+
+    /// Whether it is `**`, which matches every path.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        matches!(&*self.0, [Part::AnySegments])
+    }
+
+    /// Whether every path that the other matches is surely matched by this one, too. It may miss some:
+    /// `*/**` covers `**`, and that is not seen.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        covers(&self.0, &other.0)
+    }
+}
+
+/// Backtracks to the last `**` alone, like the matching itself.
+fn covers(wide: &[Part], narrow: &[Part]) -> bool {
+    let (mut next, mut at) = (0, 0);
+    let mut last_any = None;
+    loop {
+        let taken = match (wide.get(next), narrow.get(at)) {
+            // At the end it needs a segment, which whatever is left has.
+            (Some(Part::AnySegments), left) if next + 1 == wide.len() => return left.is_some(),
+            (Some(Part::AnySegments), _) => {
+                last_any = Some((next + 1, at));
+                Some(at)
+            }
+            (Some(Part::Segment(wide)), Some(Part::Segment(narrow))) => {
+                wide.covers(narrow).then_some(at + 1)
+            }
+            (None, None) => return true,
+            (Some(Part::Segment(_)), Some(Part::AnySegments) | None) | (None, Some(_)) => None,
+        };
+        if let Some(after) = taken {
+            (next, at) = (next + 1, after);
+            continue;
+        }
+        let Some((resume, taken)) = last_any.filter(|&(_, taken)| taken < narrow.len()) else {
+            return false;
+        };
+        last_any = Some((resume, taken + 1));
+        (next, at) = (resume, taken + 1);
     }
 }
 
@@ -252,6 +303,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn one_glob_covers_another() {
+        for (wide, covered, not) in [
+            ("**", &["**", "*", "a/**", "**/a", "a/*/b"][..], &[][..]),
+            ("tmp/**", &["tmp/**", "tmp/a", "tmp/*", "tmp/**/x"], &["tmp", "**", "t*/a", "*/a"]),
+            ("**/*.tmp", &["a.tmp", "a/**/b.tmp", "**/x*.tmp", "*/*.tmp"], &["**", "tmp/**"]),
+            ("a/**/z", &["a/z", "a/**/y/z", "a/*/z"], &["a/**", "**/z"]),
+            ("a*", &["ab*", "a*b", "a"], &["*a", "*", "b*"]),
+            ("*", &["*", "a", "a*"], &["**", "a/b"]),
+        ] {
+            let glob = |text| PathGlob::try_from(text).unwrap();
+            for narrow in covered {
+                assert!(glob(wide).covers(&glob(narrow)), "{wide} should cover {narrow}");
+            }
+            for narrow in not {
+                assert!(!glob(wide).covers(&glob(narrow)), "{wide} should not cover {narrow}");
+            }
+        }
+    }
+
     /// The plainest possible statement of what a glob means, to hold the real one to.
     fn by_definition(parts: &[&str], segments: &[&str]) -> bool {
         match parts.split_first() {
@@ -288,6 +359,22 @@ mod tests {
             let path = segments.join("/");
             let segments: Vec<_> = segments.iter().map(String::as_str).collect();
             prop_assert_eq!(compiled.matches(&path), by_definition(&parts, &segments), "{} {}", glob, path);
+        }
+
+        #[test]
+        fn what_is_covered_is_matched(
+            wide in prop::collection::vec("\\*\\*|[ab*]{1,3}", 1..4),
+            narrow in prop::collection::vec("\\*\\*|[ab*]{1,3}", 1..4),
+            paths in prop::collection::vec(prop::collection::vec("[ab]{1,3}", 1..5), 16),
+        ) {
+            let glob = |parts: &[String]| PathGlob::try_from(parts.join("/").as_str());
+            let (Ok(wide), Ok(narrow)) = (glob(&wide), glob(&narrow)) else { return Ok(()) };
+            prop_assert!(wide.covers(&wide));
+            if wide.covers(&narrow) {
+                for path in paths.iter().map(|segments| segments.join("/")) {
+                    prop_assert!(!narrow.matches(&path) || wide.matches(&path), "{} {} {}", wide, narrow, path);
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::config::cases::Moment;
 use crate::config::decode::{self, Fields};
-use crate::config::report::{Problem, Report};
+use crate::config::report::{Problem, Report, Warning};
 use crate::config::source::{Place, Spanned};
 use crate::config::yaml::{Node, Value};
 use crate::delete::Mode;
@@ -55,7 +55,7 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<Vec<Option<Case
 }
 
 fn warn_of_none(place: Place, report: &mut Report) {
-    let problem = Problem::warning(place, "no-cases", "there is no test case here");
+    let problem = Problem::warning(place, Warning::NoCases, "there is no test case here");
     report.push(problem.with_help("a file without cases tests nothing"));
 }
 

@@ -12,10 +12,12 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use self::tenants::{link_tenants, warn_of_minted_tokens};
 use crate::config::gateway_file::{GatewayFile, Named};
 use crate::config::library_file::Token;
+use crate::config::lint::{Linted, Places};
 use crate::config::listener_file::Listener;
 use crate::config::policy_file::PolicyFile;
 use crate::config::report::{Problem, Report};
@@ -51,7 +53,8 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let listeners = listeners::link(&gateway, &folder, report);
     let smh_paths = gateway.listeners.iter().any(|listener| listener.smh_paths);
     let is_whole = gateway.whole && !policy.broken;
-    let (policy, limits) = policy::link(policy, &names, report);
+    let mut places = Places::of(&gateway);
+    let (policy, limits) = policy::link(policy, &names, &mut places, report);
     let libraries = link_libraries(&gateway, &folder, report);
     let tenants = link_tenants(&gateway, &libraries, &names, smh_paths, report);
     warn_of_minted_tokens(&gateway, &libraries, &policy, report);
@@ -66,6 +69,9 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     if report.has_errors() || !is_whole {
         return None;
     }
+    let now = SystemTime::now();
+    Linted { callers: &callers, tenants: &tenants, policy: &policy, limits: &limits, places, now }
+        .lint(report);
     Some(Snapshot {
         listeners,
         admin: gateway.admin,

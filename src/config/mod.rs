@@ -11,6 +11,7 @@ pub mod decode;
 mod gateway_file;
 mod library_file;
 mod link;
+mod lint;
 mod listener_file;
 mod policy_file;
 pub mod report;

@@ -1,5 +1,7 @@
 //! policy.yaml as written: shape only. What the names in it refer to is [`super::link`]'s concern.
 
+mod odd_glob;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -73,8 +75,9 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
     }
     let mut fields = Fields::of(root, "policy.yaml", report)?;
     let dry_run = fields.or("dry_run", false);
-    let freezes =
-        fields.or_with("freeze", Vec::new(), |node, report| decode::list(node, report, freeze));
+    let freezes = fields.or_with("freeze", Vec::new(), |node, report| {
+        decode::list(node, report, |node, report| Some(freeze(node, report)))
+    });
     let irreversible =
         fields.or_with("irreversible_deletes", IrreversibleDeletes::Alarm, |node, report| {
             let words = [
@@ -97,15 +100,16 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
     fields.finish();
     let rules = rules.unwrap_or_else(|| vec![None]);
     let limits = limits.unwrap_or_else(|| vec![None]);
+    let freezes = freezes.unwrap_or_else(|| vec![None]);
     Some(PolicyFile {
         broken: dry_run.is_none()
-            || freezes.is_none()
             || permanent.is_none()
             || irreversible.is_none()
             || rules.iter().any(Option::is_none)
-            || limits.iter().any(Option::is_none),
+            || limits.iter().any(Option::is_none)
+            || freezes.iter().any(Option::is_none),
         dry_run: dry_run.unwrap_or_default(),
-        freezes: freezes.unwrap_or_default(),
+        freezes: freezes.into_iter().flatten().collect(),
         permanent_deletes: permanent.unwrap_or_default(),
         irreversible_deletes: irreversible.unwrap_or_default(),
         rules: rules.into_iter().flatten().collect(),
@@ -244,11 +248,14 @@ fn name_glob(node: &Node, report: &mut Report) -> Option<Glob> {
     let glob = decode::parsed(node, "a name or a glob", report, |text| {
         NameGlob::try_from(text).map(|glob| (text.to_owned(), glob))
     })?;
+    odd_glob::warn(&glob.0, node, report);
     Some(Spanned { place: node.place, value: glob })
 }
 
 fn path_glob(node: &Node, report: &mut Report) -> Option<PathGlob> {
-    decode::parsed(node, "a glob for paths", report, |text| PathGlob::try_from(text))
+    let glob = decode::parsed(node, "a glob for paths", report, |text| PathGlob::try_from(text))?;
+    odd_glob::warn(&glob.to_string(), node, report);
+    Some(glob)
 }
 
 fn limit(node: &Node, report: &mut Report) -> Option<Limit> {

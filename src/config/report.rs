@@ -14,9 +14,11 @@ use super::yaml::{Entry, Node};
 
 mod noted;
 mod render;
+mod warning;
 
 pub use noted::Noted;
 pub use render::Color;
+pub use warning::Warning;
 
 /// Most problems that are kept. Who has more has one mistake that makes all the others.
 pub const MAX_PROBLEMS: usize = 500;
@@ -45,7 +47,7 @@ pub struct Problem {
     file: FileId,
     place: Option<Place>,
     severity: Severity,
-    code: Option<&'static str>,
+    code: Option<Warning>,
     message: String,
     help: Option<String>,
     shows_line: bool,
@@ -72,9 +74,9 @@ impl Problem {
         }
     }
 
-    /// A warning at a place. The code is what an operator silences it by.
+    /// A warning at a place.
     #[must_use]
-    pub fn warning(place: Place, code: &'static str, message: impl Into<String>) -> Self {
+    pub fn warning(place: Place, code: Warning, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, code: Some(code), ..Self::error(place, message) }
     }
 
@@ -96,6 +98,12 @@ impl Problem {
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
+    }
+
+    /// What kind of warning it is; an error has none, unless it was made of one.
+    #[must_use]
+    pub fn code(&self) -> Option<Warning> {
+        self.code
     }
 
     /// Where it is, unless it concerns the whole file.
@@ -195,6 +203,23 @@ impl Report {
         }));
     }
 
+    /// Takes out the warnings of these kinds, and makes errors of the others.
+    pub fn be_strict(&mut self, allowed: &[Warning]) {
+        self.allow(allowed);
+        for problem in &mut self.problems {
+            self.errors += usize::from(problem.severity == Severity::Warning);
+            problem.severity = Severity::Error;
+        }
+    }
+
+    /// Takes out the warnings of these kinds.
+    pub fn allow(&mut self, allowed: &[Warning]) {
+        self.problems.retain(|problem| {
+            problem.severity == Severity::Error
+                || problem.code.is_none_or(|code| !allowed.contains(&code))
+        });
+    }
+
     /// Keeps everything in this node from being shown, whatever problem points at its lines.
     pub fn hide(&mut self, node: &Node) {
         self.hide_bytes(node.place.file, node.scalar_ranges());
@@ -242,7 +267,7 @@ impl Report {
                     "line": problem.place.map(|place| place.line),
                     "column": problem.place.map(|place| place.column),
                     "severity": problem.severity.name(),
-                    "code": problem.code,
+                    "code": problem.code.map(Warning::as_str),
                     "message": problem.message,
                     "help": problem.help,
                 })

@@ -27,8 +27,8 @@ use raw::Raw;
 /// 60 to 80 KiB of stack in a debug build, of the 2 MiB that a thread has.
 pub const MAX_DEPTH: usize = 16;
 
-/// Most keys and values of a file, about 4,000 callers. A debug build reads them in half a second.
-pub const MAX_NODES: usize = 40_000;
+/// Most keys and values of a file: 10,000 callers and as many tenants, or 20,000 rules.
+pub const MAX_NODES: usize = 200_000;
 
 /// A value and where it stands.
 #[derive(Debug)]

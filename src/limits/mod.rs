@@ -84,6 +84,12 @@ impl Rate {
         self.interval.checked_mul(burst.get()).is_some_and(|whole| whole <= LONGEST_BURST)
     }
 
+    /// Whether fewer may come by it in the same time.
+    #[must_use]
+    pub fn is_slower_than(&self, other: Self) -> bool {
+        self.interval > other.interval
+    }
+
     /// How many deletes a window.
     #[must_use]
     pub fn count(&self) -> NonZeroU32 {

@@ -210,6 +210,16 @@ impl Rule {
         }
     }
 
+    /// Whether it lasts at least as long as another.
+    #[must_use]
+    pub fn outlasts(&self, other: &Self) -> bool {
+        match (&self.until, &other.until) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(until), Some(others)) => until.end >= others.end,
+        }
+    }
+
     pub(super) fn applies(&self, subject: &Subject<'_>, now: SystemTime) -> bool {
         self.standing(subject, now) == Standing::Applies
     }

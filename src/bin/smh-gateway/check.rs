@@ -2,9 +2,12 @@
 
 mod mounted;
 
-use std::path::Path;
+use std::path::PathBuf;
 
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
+use smh_gateway::config::report::{Report, Warning};
 use smh_gateway::config::{self, Admin, Loaded, Snapshot};
 use smh_gateway::policy::{Effect, PermanentDeletes};
 
@@ -12,11 +15,41 @@ use self::mounted::Mounted;
 use crate::terminal::{Style, Terminal};
 use crate::{Answer, Format};
 
-pub(crate) fn run(config: &Path, format: Format, terminal: &mut Terminal) -> Answer {
-    let Loaded { snapshot, report, .. } = config::load(config);
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The gateway's file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// For people or for programs.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Take warnings for errors.
+    #[arg(long)]
+    strict: bool,
+    /// Leave out the warnings of this code; may be given several times.
+    #[arg(long, value_name = "CODE", value_parser = warning())]
+    allow: Vec<Warning>,
+}
+
+fn warning() -> impl TypedValueParser<Value = Warning> {
+    PossibleValuesParser::new(Warning::ALL.map(Warning::as_str)).map(|word| {
+        let named = Warning::ALL.into_iter().find(|warning| warning.as_str() == word);
+        // The parser lets nothing else pass.
+        named.unwrap_or(Warning::ALL[0])
+    })
+}
+
+pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {
+    let Loaded { snapshot, mut report, .. } = config::load(&options.config);
+    if options.strict {
+        report.be_strict(&options.allow);
+    } else {
+        report.allow(&options.allow);
+    }
     let mounted = snapshot.as_ref().map(Mounted::look);
-    let valid = mounted.as_ref().is_some_and(|mounted| !mounted.is_wrong());
-    match format {
+    let usable = mounted.as_ref().is_some_and(|mounted| !mounted.is_wrong());
+    let valid = usable && !report.has_errors();
+    match options.format {
         Format::Json => {
             let configuration = snapshot.as_ref().map(Snapshot::redacted);
             let found = json!({
@@ -30,22 +63,24 @@ pub(crate) fn run(config: &Path, format: Format, terminal: &mut Terminal) -> Ans
         Format::Text => {
             terminal.report(&report);
             if let (Some(snapshot), Some(mounted)) = (&snapshot, &mounted) {
-                summary(snapshot, mounted, terminal);
+                summary(snapshot, mounted, &report, terminal);
             }
         }
     }
     if valid { Answer::Yes } else { Answer::No }
 }
 
-fn summary(snapshot: &Snapshot, mounted: &Mounted<'_>, terminal: &mut Terminal) {
+fn summary(snapshot: &Snapshot, mounted: &Mounted<'_>, report: &Report, terminal: &mut Terminal) {
     let row = |terminal: &mut Terminal, what: &str, value: String| {
         let what = terminal.style(Style::Dim, format!("{what:<18}"));
         terminal.line(format!("{what}{value}"));
     };
-    let valid = if mounted.is_wrong() {
-        terminal.style(Style::Bad, "not valid")
-    } else {
-        terminal.style(Style::Good, "valid")
+    let valid = match (mounted.is_wrong(), report.error_count(), report.warnings().count()) {
+        (true, ..) => terminal.style(Style::Bad, "not valid"),
+        (false, 0, 0) => terminal.style(Style::Good, "valid"),
+        (false, 0, 1) => terminal.style(Style::Accent, "valid, with 1 warning"),
+        (false, 0, many) => terminal.style(Style::Accent, format!("valid, with {many} warnings")),
+        (false, ..) => terminal.style(Style::Bad, "not valid with --strict"),
     };
     terminal.line(format!("{}: {valid}", snapshot.file.display()));
     for line in mounted.listeners(terminal) {

@@ -46,15 +46,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Check both files, show every mistake, and say what would run.
-    Check {
-        /// The gateway's file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// For people or for programs.
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
+    /// Check both files, show every mistake and what is likely one, and say what would run.
+    Check(check::Options),
     /// Ask SMH: is every library reachable, every token good, every recycle bin as configured.
     Doctor {
         /// The gateway's file.
@@ -97,7 +90,7 @@ fn main() -> ExitCode {
     let level = match arguments.command {
         Command::Serve { .. } | Command::Simulate(_) => LevelFilter::INFO,
         Command::Demo { .. }
-        | Command::Check { .. }
+        | Command::Check(_)
         | Command::Doctor { .. }
         | Command::Explain(_)
         | Command::Test(_)
@@ -110,7 +103,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Serve { config } => serve::run(&config, &mut terminal),
         Command::Demo { once } => demo::run(once, &mut terminal),
-        Command::Check { config, format } => Ok(check::run(&config, format, &mut terminal)),
+        Command::Check(options) => Ok(check::run(&options, &mut terminal)),
         Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),
         Command::Explain(options) => Ok(explain::run(&options, &mut terminal)),
         Command::Test(options) => Ok(test::run(&options, &mut terminal)),

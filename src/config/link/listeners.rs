@@ -7,7 +7,7 @@ use crate::authenticate::Credential;
 use crate::config::gateway_file::GatewayFile;
 use crate::config::link::callers::credentials;
 use crate::config::listener_file::{At, Listener};
-use crate::config::report::{Problem, Report};
+use crate::config::report::{Problem, Report, Warning};
 use crate::config::source::{Place, Spanned};
 use crate::delete::Paths;
 use crate::listener::{self, Plan, TlsFiles, UnixPlan};
@@ -99,7 +99,7 @@ fn check_certificates(gateway: &GatewayFile, report: &mut Report) {
     {
         let message = "this listener has another `client_ca`, which can vouch for every SPIFFE id \
                        as well";
-        let problem = Problem::warning(place, "several-client-cas", message);
+        let problem = Problem::warning(place, Warning::SeveralClientCas, message);
         report.push(problem.with_help("any CA of any listener can name any caller"));
     }
     if let (false, Some((_, credential))) = (asked_for, certified) {

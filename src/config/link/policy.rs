@@ -5,8 +5,10 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
 use crate::config::link::Names;
+use crate::config::lint::Places;
 use crate::config::policy_file::{self, Frozen, Glob, PolicyFile};
-use crate::config::report::{Problem, Report};
+use crate::config::report::{Problem, Report, Warning};
+use crate::config::shown::{listed, quoted};
 use crate::config::source::{Place, Spanned};
 use crate::ids::Citation;
 use crate::limits::LimitRule;
@@ -15,8 +17,11 @@ use crate::policy::{Freeze, Freezes, Known, NameGlob, Policy, Rule, Rules, Selec
 pub(super) fn link(
     file: PolicyFile,
     names: &Names<'_>,
+    places: &mut Places,
     report: &mut Report,
 ) -> (Policy, Vec<LimitRule>) {
+    places.rules = file.rules.iter().map(|rule| rule.name.place).collect();
+    places.limits = file.limits.iter().map(|limit| limit.name.place).collect();
     check_names_differ("rule", file.rules.iter().map(|rule| (&rule.name, rule.name.place)), report);
     check_names_differ("limit", file.limits.iter().map(|l| (&l.name, l.name.place)), report);
     let rules = file.rules.into_iter().map(|rule| link_rule(rule, names, report)).collect();
@@ -84,7 +89,7 @@ fn link_freezes(file: Vec<policy_file::Freeze>, names: &Names<'_>, report: &mut 
         };
         if !is_new {
             // Not an error: who freezes something in a hurry must not be stopped by this.
-            let problem = Problem::warning(place, "frozen-twice", "this is frozen already");
+            let problem = Problem::warning(place, Warning::FrozenTwice, "this is frozen already");
             report.push(problem.with_help("to thaw it, take out both entries"));
         }
     }
@@ -102,16 +107,24 @@ fn insert<K: Ord>(frozen: &mut BTreeMap<K, Freeze>, name: K, freeze: Freeze) -> 
     }
 }
 
-/// Names that are no globs must be names of something: a misspelt one would never match.
+/// Names that are no globs must be names of something: a misspelt one would never match. A glob that
+/// matches none of them may have been right once.
 fn selector(file: policy_file::Selector, names: &Names<'_>, report: &mut Report) -> Selector {
     let mut known = |globs: Option<Vec<Glob>>, kind: &str, known: Option<&[&str]>| {
         globs.map(|globs| {
             let check = |Spanned { place, value: (text, glob) }: Glob| -> NameGlob {
-                if let Some(known) = known
-                    && !text.contains('*')
-                    && !known.contains(&text.as_str())
-                {
-                    report.unknown_name(place, kind, &text, known.iter().copied());
+                let Some(known) = known else { return glob };
+                if !text.contains('*') {
+                    if !known.contains(&text.as_str()) {
+                        report.unknown_name(place, kind, &text, known.iter().copied());
+                    }
+                } else if !known.iter().any(|name| glob.matches(name)) {
+                    let message = format!("no {kind} has a name that matches {}", quoted(&text));
+                    let problem = Problem::warning(place, Warning::MatchesNothing, message);
+                    report.push(problem.with_help(match known {
+                        [] => format!("no {kind} is defined"),
+                        known => format!("defined here: {}", listed(known.iter().copied())),
+                    }));
                 }
                 glob
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::gateway_file::GatewayFile;
 use crate::config::link::Names;
-use crate::config::report::{Problem, Report};
+use crate::config::report::{Problem, Report, Warning};
 use crate::config::snapshot::ConfiguredLibrary;
 use crate::config::source::{Place, Spanned};
 use crate::directory::{RecycleBin, Tenant, UserIdRule};
@@ -57,7 +57,7 @@ fn shared_space(place: Place, other: &TenantName, smh_paths: bool) -> Problem {
     } else {
         let message = format!("this is the space of tenant `{other}`, too");
         let help = "a rule for one of them is walked around through the other";
-        Problem::warning(place, "shared-space", message).with_help(help)
+        Problem::warning(place, Warning::SharedSpace, message).with_help(help)
     }
 }
 
@@ -76,7 +76,7 @@ pub(super) fn warn_of_minted_tokens(
         if tenant.user_id == UserIdRule::Forward {
             let message = "this tenant forwards `user_id`, but SMH heeds it only for an admin token \
                            that was issued without a user, which is not what is minted";
-            let problem = Problem::warning(tenant.library.place, "minted-user-id", message);
+            let problem = Problem::warning(tenant.library.place, Warning::MintedUserId, message);
             report.push(problem.with_help("say `user_id: forbid`, or give the library a `token`"));
         }
         let keeps = configured.library.recycle_bin == RecycleBin::On;
@@ -86,7 +86,7 @@ pub(super) fn warn_of_minted_tokens(
                  with `{}`, and SMH will refuse them",
                 plan.grant.as_str()
             );
-            let problem = Problem::warning(tenant.library.place, "minted-grant", message);
+            let problem = Problem::warning(tenant.library.place, Warning::MintedGrant, message);
             let help = "say `grant: delete_file,delete_file_permanent`, and why";
             report.push(problem.with_help(help));
         }

@@ -83,7 +83,7 @@ fn problem_text(out: &mut String, report: &Report, problem: &Problem, style: &St
         (Severity::Error, None) => {}
         (severity, None) => out.push_str(&format!("{mark}{}:{reset} ", severity.name())),
         (severity, Some(code)) => {
-            out.push_str(&format!("{mark}{}[{code}]:{reset} ", severity.name()));
+            out.push_str(&format!("{mark}{}[{}]:{reset} ", severity.name(), code.as_str()));
         }
     }
     out.push_str(&printable(&problem.message));

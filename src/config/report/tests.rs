@@ -29,10 +29,10 @@ fn problems_come_by_file_and_place_and_each_once() {
     report.error(at(2, 4), "second");
     report.error(at(1, 4), "first");
     report.error(at(1, 4), "first");
-    report.push(Problem::warning(at(1, 1), "unused", "nothing uses `a`"));
+    report.push(Problem::warning(at(1, 1), Warning::NoCases, "nothing uses `a`"));
     assert_eq!(report.error_count(), 3);
     insta::assert_snapshot!(report.render(Color::Plain), @"
-    gateway.yaml:1:1: warning[unused]: nothing uses `a`
+    gateway.yaml:1:1: warning[no-cases]: nothing uses `a`
     gateway.yaml:1:4: first
     gateway.yaml:2:4: second
     policy.yaml: it cannot be read: no such file
@@ -43,8 +43,25 @@ fn problems_come_by_file_and_place_and_each_once() {
 fn warnings_alone_are_no_errors() {
     let mut report = Report::new();
     let file = report.add_unread("f");
-    report.push(Problem::warning(Place { file, line: 1, column: 1, width: 1 }, "unused", "x"));
+    let at = |line| Place { file, line, column: 1, width: 1 };
+    report.push(Problem::warning(at(1), Warning::NoCases, "x"));
+    report.push(Problem::warning(at(2), Warning::OddGlob, "y"));
     assert!(!report.has_errors());
+    report.allow(&[Warning::NoCases]);
+    assert_eq!(report.problems().len(), 1);
+    report.be_strict(&[Warning::SharedSpace]);
+    assert_eq!((report.error_count(), report.warnings().count()), (1, 0));
+    assert_eq!(report.render(Color::Plain), "f:2:1: error[odd-glob]: y\n");
+}
+
+#[test]
+fn the_words_of_the_warnings_are_in_order_and_each_is_documented() {
+    let words = Warning::ALL.map(Warning::as_str);
+    assert!(words.is_sorted_by(|one, next| one < next), "{words:?}");
+    let documented = include_str!("../../../docs/configuration.md");
+    for word in words {
+        assert!(documented.contains(&format!("| `{word}` |")), "{word}");
+    }
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn hostile_files_end_at_a_budget() {
         .chain((1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}]\n", n - 1)))
         .collect();
     let too_deep = "maps and lists are nested more than 16 deep";
-    let too_many = "the file holds more than 40000 keys and values";
+    let too_many = "the file holds more than 200000 keys and values";
     let indented: String = (0..1500).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     let cases = [
         (bomb, "1:9 anchors and aliases (`&`, `*`) are not supported".to_owned()),
@@ -198,7 +198,7 @@ fn hostile_files_end_at_a_budget() {
         ("- ".repeat(200_000), format!("1:33 {too_deep}")),
         ("? ".repeat(200_000), format!("1:33 {too_deep}")),
         (indented, format!("17:17 {too_deep}")),
-        ("- 1\n".repeat(1_000_000), format!("40000:3 {too_many}")),
+        ("- 1\n".repeat(1_000_000), format!("200000:3 {too_many}")),
         (format!("[{}]", "1,".repeat(1_000_000)), format!("1:80000 {too_many}")),
         (" ".repeat((4 << 20) + 1), "the file is larger than 4 MiB".to_owned()),
     ];

@@ -84,7 +84,7 @@ async fn a_file_made_to_do_harm_ends_soon_and_with_a_message() {
         let of = format!("*a{}, ", level - 1).repeat(9);
         bomb.push_str(&format!("a{level}: &a{level} [{of}]\n"));
     }
-    let mut keys: String = (0..30_000).map(|key| format!("key{key}: 1\n")).collect();
+    let mut keys: String = (0..120_000).map(|key| format!("key{key}: 1\n")).collect();
     keys.truncate(keys.len() - 1);
     let utf_16: Vec<u8> = GATEWAY.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let marked = [&[0xFF, 0xFE], utf_16.as_slice()].concat();
@@ -95,8 +95,8 @@ async fn a_file_made_to_do_harm_ends_soon_and_with_a_message() {
         ("block nesting", b"- ".repeat(200_000), "nested more than 16 deep"),
         ("keys", format!("a: {}\n", "? ".repeat(200_000)).into_bytes(), ""),
         ("large", vec![b' '; (4 << 20) + 1], "the file is larger than 4 MiB"),
-        ("larger", vec![b'#'; 16 << 20], "the file is larger than 4 MiB"),
-        ("many keys", keys.into_bytes(), "the file holds more than 40000 keys and values"),
+        ("10 MiB", vec![b'#'; 10 << 20], "the file is larger than 4 MiB"),
+        ("many keys", keys.into_bytes(), "the file holds more than 200000 keys and values"),
         ("one long key", format!("{}: 1\n", "k".repeat(1 << 20)).into_bytes(), ""),
         ("UTF-16", utf_16, "the file is UTF-16 or UTF-32"),
         ("UTF-16 with its mark", marked, "the file is UTF-16 or UTF-32"),
@@ -128,6 +128,48 @@ async fn what_is_no_file_is_an_error_and_is_not_waited_for() {
     let ran = run(folder.path(), &["check", "--config", "/dev/zero"]).await;
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.err, "/dev/zero: the file cannot be read: it is not a regular file\n");
+}
+
+/// A file from another system: a mark at its beginning, and its ends of lines.
+#[tokio::test]
+async fn a_byte_order_mark_and_other_ends_of_lines_are_no_mistake() {
+    for text in [format!("\u{FEFF}{GATEWAY}"), GATEWAY.replace('\n', "\r\n")] {
+        let folder = folder(&text, Some(&POLICY.replace('\n', "\r\n")));
+        let ran = check_in(folder.path()).await;
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    }
+    let said =
+        mistakes(GATEWAY.replace("photos:", "phot\u{7}os:").replace('\n', "\r\n"), None).await;
+    assert_eq!(said, "gateway.yaml:7:7: a control character, U+0007, stands here\n");
+}
+
+#[tokio::test]
+async fn ten_thousand_rules_are_read_and_looked_through() {
+    let tenants: String =
+        (0..100).map(|t| format!("  t{t}: {{ library: smhxxx, space: s{t} }}\n")).collect();
+    let granted: Vec<_> = (0..100).map(|tenant| format!("t{tenant}")).collect();
+    let gateway = GATEWAY.replace("callers:\n", &format!("{tenants}callers:\n")).replace(
+        "tenants: [photos, invoices]",
+        &format!("tenants: [photos, invoices, {}]", granted.join(", ")),
+    );
+    let mut policy = String::from("rules:\n");
+    for rule in 0..10_000 {
+        let tenant = rule % 100;
+        policy.push_str(&format!(
+            "  - {{ name: r{rule}, deny: {{ tenants: [t{tenant}], paths: [\"f{rule}/**\"] }} }}\n"
+        ));
+    }
+    policy.push_str("  - { name: last, deny: { tenants: [t99], paths: [\"f9999/x\"] } }\n");
+    let start = Instant::now();
+    let ran = check_in(folder(&gateway, Some(&policy)).path()).await;
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let first = ran.err.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "policy.yaml:10002:13: warning[shadowed-rule]: the rule `r9999` on line 10001 is about all that \
+         this is about, and goes before it"
+    );
 }
 
 /// A write that was cut off must not take every rule away.

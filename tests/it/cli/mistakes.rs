@@ -265,3 +265,214 @@ async fn a_policy_that_cannot_be_read_is_named_where_it_is_asked_for() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("it is not a regular file"), "{}", ran.err);
 }
+
+#[tokio::test]
+async fn a_rule_says_what_is_wrong_with_its_end_its_mode_and_its_ticket() {
+    let rule = "    deny: { tenants: [invoices], paths: [\"legal/**\"] }";
+    let by = format!("{rule}\n    until: 31.12.2026\n    mode: off\n    ticket: \"\"");
+    let said = policy_mistake(rule, &by).await;
+    insta::assert_snapshot!(said, @r#"
+    policy.yaml:5:12: `31.12.2026` is not an end: it is a day such as `2026-12-31`, or a moment such as `2026-12-31T18:00:00Z`
+        5 |     until: 31.12.2026
+          |            ^^^^^^^^^^
+    policy.yaml:6:11: `off` is not a mode: one of `enforce`, `shadow`
+        6 |     mode: off
+          |           ^^^
+    policy.yaml:7:13: an empty text is not a ticket: it is empty
+        7 |     ticket: ""
+          |             ^^
+    "#);
+}
+
+#[tokio::test]
+async fn a_freeze_says_what_is_wrong_with_it() {
+    let policy = format!(
+        "freeze:\n  - {{ everything: false }}\n  - {{ caller: jantior }}\n  - {{ tenant: photos, caller: app }}\n\
+         \x20 - {{ reason: why }}\n  - everything\n{POLICY}"
+    );
+    insta::assert_snapshot!(mistakes(GATEWAY, Some(&policy)).await, @"
+    policy.yaml:2:19: this freezes nothing
+        2 |   - { everything: false }
+          |                   ^^^^^ say `everything: true`, or take the entry out
+    policy.yaml:3:15: unknown caller `jantior`
+        3 |   - { caller: jantior }
+          |               ^^^^^^^ did you mean `janitor`?
+    policy.yaml:4:7: a freeze has both `caller` and `tenant`
+        4 |   - { tenant: photos, caller: app }
+          |       ^^^^^^ keep one of `everything`, `caller`, `tenant`
+    policy.yaml:5:5: a freeze needs one of `everything`, `caller`, `tenant`
+        5 |   - { reason: why }
+          |     ^
+    policy.yaml:6:5: expected the fields of a freeze, found a text
+        6 |   - [redacted]
+          |     ^^^^^^^^^^
+    ");
+}
+
+#[tokio::test]
+async fn settings_of_a_policy_say_what_they_may_be() {
+    let policy = POLICY.replace(
+        "permanent_deletes: by_rule",
+        "permanent_deletes: by_rules\nirreversible_deletes: stop\ndry_run: on",
+    );
+    insta::assert_snapshot!(mistakes(GATEWAY, Some(&policy)).await, @"
+    policy.yaml:1:20: `by_rules` is not a setting for permanent deletes: one of `deny`, `by_rule`
+        1 | permanent_deletes: by_rules
+          |                    ^^^^^^^^ did you mean `by_rule`?
+    policy.yaml:2:23: `stop` is not a setting for irreversible deletes: one of `ignore`, `alarm`, `halt`
+        2 | irreversible_deletes: stop
+          |                       ^^^^
+    policy.yaml:3:10: expected `true` or `false`, found `on`
+        3 | dry_run: on
+          |          ^^ write `true` or `false`
+    ");
+}
+
+#[tokio::test]
+async fn a_number_is_written_in_digits_and_not_below_one() {
+    let mut said = String::new();
+    for (text, by) in [
+        ("limit: 100/s", "limit: 1_000/s"),
+        ("limit: 100/s", "limit: -5/s"),
+        ("limit: 100/s", "limit: 0/s"),
+        ("limit: 100/s", "limit: 1.5/s"),
+        ("burst: 200", "burst: 1_000"),
+        ("burst: 200", "burst: 0"),
+        ("burst: 200", "burst: -1"),
+        ("burst: 200", "burst: 4294967295000"),
+    ] {
+        said.push_str(&policy_mistake(text, by).await);
+    }
+    insta::assert_snapshot!(said, @"
+    policy.yaml:8:47: `1_000/s` is not a rate such as `100/s` or `50000/day`: the count is a whole number from 1 to 4294967295
+        8 |   - { name: per caller, per: [caller], limit: 1_000/s, burst: 200 }
+          |                                               ^^^^^^^
+    policy.yaml:8:47: `-5/s` is not a rate such as `100/s` or `50000/day`: the count is a whole number from 1 to 4294967295
+        8 |   - { name: per caller, per: [caller], limit: -5/s, burst: 200 }
+          |                                               ^^^^
+    policy.yaml:8:47: `0/s` is not a rate such as `100/s` or `50000/day`: the count is a whole number from 1 to 4294967295
+        8 |   - { name: per caller, per: [caller], limit: 0/s, burst: 200 }
+          |                                               ^^^
+    policy.yaml:8:47: `1.5/s` is not a rate such as `100/s` or `50000/day`: the count is a whole number from 1 to 4294967295
+        8 |   - { name: per caller, per: [caller], limit: 1.5/s, burst: 200 }
+          |                                               ^^^^^
+    policy.yaml:8:61: expected a whole number, found `1_000`
+        8 |   - { name: per caller, per: [caller], limit: 100/s, burst: 1_000 }
+          |                                                             ^^^^^ write it in digits alone
+    policy.yaml:8:61: it must be at least 1
+        8 |   - { name: per caller, per: [caller], limit: 100/s, burst: 0 }
+          |                                                             ^
+    policy.yaml:8:61: expected a whole number, found `-1`
+        8 |   - { name: per caller, per: [caller], limit: 100/s, burst: -1 }
+          |                                                             ^^ write it in digits alone
+    policy.yaml:8:61: expected a whole number, found `4294967295000`
+        8 |   - { name: per caller, per: [caller], limit: 100/s, burst: 4294967295000 }
+          |                                                             ^^^^^^^^^^^^^
+          = help: the largest one here is 4294967295
+    ");
+}
+
+#[tokio::test]
+async fn a_name_says_what_it_may_hold() {
+    let yaml = GATEWAY
+        .replace("  app:", "  \"app\\u001b[31m\":")
+        .replace("  photos:", "  \"pho tos\":")
+        .replace("  smhxxx:", "  smh/xxx:");
+    let policy = POLICY.replace("name: legal hold", &format!("name: {}", "x".repeat(65)));
+    insta::assert_snapshot!(mistakes(yaml, Some(&policy)).await, @r#"
+    gateway.yaml:4:3: `smh/xxx` is not the name of a library: '/' is not allowed in it; use letters, digits and -
+        4 |   smh/xxx:
+          |   ^^^^^^^
+    gateway.yaml:7:3: `pho tos` is not the name of a tenant: ' ' is not allowed in it; use letters, digits and - . _ ~
+        7 |   "pho tos": { library: smhxxx, space: spacexxx }
+          |   ^^^^^^^^^
+    gateway.yaml:8:24: unknown library `smhxxx`
+        8 |   invoices: { library: smhxxx, space: space2 }
+          |                        ^^^^^^ no library is defined
+    gateway.yaml:10:3: `app\u{1b}[31m` is not the name of a caller: '\u{1b}' is not allowed in it; use letters, digits and - . _ ~ @ : /
+       10 |   "app\u001b[31m": { api_key: { file: app.key }, tenants: [photos] }
+          |   ^^^^^^^^^^^^^^^
+    gateway.yaml:11:56: unknown tenant `photos`
+       11 |   janitor: { api_key: { file: janitor.key }, tenants: [photos, invoices] }
+          |                                                        ^^^^^^ defined here: `invoices`
+    policy.yaml:3:11: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is not the name of a rule: it is longer than 64 bytes
+        3 |   - name: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+          |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    "#);
+}
+
+#[tokio::test]
+async fn two_rules_and_two_limits_of_one_name_are_errors() {
+    let policy = format!("{POLICY}  - {{ name: per caller, limit: 1/s }}\n")
+        .replace("janitor may purge", "legal hold");
+    insta::assert_snapshot!(mistakes(GATEWAY, Some(&policy)).await, @"
+    policy.yaml:5:11: another rule has this name, on line 3
+        5 |   - name: legal hold
+          |           ^^^^^^^^^^ answers and logs name it: give it a name of its own
+    policy.yaml:9:13: another limit has this name, on line 8
+        9 |   - { name: per caller, limit: 1/s }
+          |             ^^^^^^^^^^ answers and logs name it: give it a name of its own
+    ");
+}
+
+#[tokio::test]
+async fn a_space_of_two_tenants_is_an_error_with_smh_paths() {
+    let yaml = GATEWAY
+        .replace("127.0.0.1:8080", "127.0.0.1:8080\n    smh_paths: true")
+        .replace("space: space2", "space: spacexxx");
+    insta::assert_snapshot!(mistakes(yaml, None).await, @"
+    gateway.yaml:9:3: this is the space of tenant `photos`, too: a delete by an SMH path could be either's
+        9 |   invoices: { library: smhxxx, space: spacexxx }
+          |   ^^^^^^^^ keep one of the two, or leave `smh_paths` out
+    ");
+}
+
+#[tokio::test]
+async fn a_minted_token_says_what_it_needs() {
+    let mint = "    token:\n      mint: { library_secret: { file: secret }, period: 5m, grant: \"delete_file,admin\" }";
+    insta::assert_snapshot!(mistake("    token: { file: token }", mint).await, @r#"
+    gateway.yaml:6:57: a period is whole seconds, from `20m`, the least that SMH gives
+        6 |       mint: { library_secret: { file: secret }, period: 5m, grant: "delete_file,admin" }
+          |                                                         ^^
+    gateway.yaml:6:68: this grant is more than a delete needs
+        6 |       mint: { library_secret: { file: secret }, period: 5m, grant: "delete_file,admin" }
+          |                                                                    ^^^^^^^^^^^^^^^^^^^
+          = help: say why in `grant_reason`, or leave `grant` out for `delete_file`
+    "#);
+}
+
+#[tokio::test]
+async fn a_jwt_caller_says_what_is_wrong_with_its_issuer() {
+    let yaml = GATEWAY
+        .replace("api_key: { file: app.key }", "jwt: { issuer: clutser, subject: a }")
+        .replace("workers: 2", "jwt_issuers:\n  cluster:\n    issuer: https://issuer.example.com\n    algorithms: [HS256]\n    jwks: { url: http://issuer.example.com/keys }");
+    insta::assert_snapshot!(mistakes(yaml, None).await, @"
+    gateway.yaml:10:25: unknown issuer `clutser`
+       10 |   app: { jwt: { issuer: clutser, subject: a }, tenants: [photos] }
+          |                         ^^^^^^^ did you mean `cluster`?
+    gateway.yaml:14:5: an issuer needs `audience`
+       14 |     issuer: https://issuer.example.com
+          |     ^^^^^^
+    gateway.yaml:15:18: `HS256` is not an algorithm that signs with a private key, such as `RS256` or `ES256`: not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA
+       15 |     algorithms: [HS256]
+          |                  ^^^^^
+    ");
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_its_own_tests_says_which_and_why() {
+    let folder = folder(format!("{GATEWAY}policy_tests: [cases.yaml]\n"), Some(POLICY));
+    fs::write(
+        folder.path().join("cases.yaml"),
+        "cases:\n  - name: held\n    request: { caller: janitor, tenant: photos, path: legal/a.pdf }\n    \
+         expect: { decision: deny, rule: legal hold }\n",
+    )
+    .unwrap();
+    let ran = check_in(folder.path()).await;
+    assert_eq!(ran.code, Some(1));
+    insta::assert_snapshot!(ran.err, @r#"
+    cases.yaml:2:5: `held` fails: expected deny by rule "legal hold", the policy decides allow
+        2 |   - name: held
+          |     ^^^^
+    "#);
+}

@@ -4,6 +4,8 @@
 mod check;
 /// Each mistake, and what is said of it.
 mod mistakes;
+/// What is valid, and likely a mistake.
+mod warnings;
 /// `test`, and `policy_tests`.
 mod cases;
 /// Files that are no files, and files made to do harm.

@@ -80,7 +80,7 @@ async fn a_policy_that_is_not_valid_changes_nothing_and_is_told_with_its_line() 
         ("zero", limit("0/s").into(), Some(1)),
         ("a name with a control character", denying("\"a\\u0007b\"").into(), Some(1)),
         ("a name that turns the text around", denying("\"a\\u202Eb\"").into(), Some(1)),
-        ("ten thousand rules", rules(10_000).into(), None),
+        ("forty thousand rules", rules(40_000).into(), None),
         ("an unknown caller", b"rules: [{ name: a, deny: { callers: [b] } }]".to_vec(), Some(1)),
         ("a directory of fields", b"rules: { a: b }\n".to_vec(), Some(1)),
     ];

@@ -1,0 +1,125 @@
+//! What is valid, and likely a mistake.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A policy with something odd in each entry, for [`ODD_GATEWAY`].
+const ODD_POLICY: &str = "\
+permanent_deletes: by_rule
+freeze:
+  - { caller: app }
+  - { caller: app, reason: again }
+rules:
+  - name: legal hold
+    deny: { paths: [\"legal/**\"] }
+  - name: pdfs of the legal hold
+    deny: { tenants: [invoices], paths: [\"legal/*.pdf\"] }
+  - name: the janitor purges what is held
+    allow_permanent: { callers: [janitor], paths: [\"legal/old/**\"] }
+  - name: last year's
+    deny: { paths: [\"a\"] }
+    until: 2025-12-31
+  - name: app has no invoices
+    deny: { callers: [app], tenants: [invoices] }
+  - name: nobody is meant
+    deny: { callers: [\"batch-*\"] }
+  - name: nothing is left
+    deny: { tenants: [photos], except: { tenants: [\"ph*\"] } }
+  - name: regular
+    deny: { paths: [\"^tmp/.*$\", \"img/*.{jpg,png}\"] }
+rate_limits:
+  - { name: per caller, per: [caller], limit: 100/s, burst: 200 }
+  - { name: all of it, limit: 90/s }
+";
+
+fn odd_gateway() -> String {
+    GATEWAY
+        .replace("workers: 2\n", "  idle: { api_key: { file: idle.key }, tenants: [] }\n")
+        .replace("callers:\n", "  unused: { library: smhxxx, space: spacexxx }\ncallers:\n")
+}
+
+#[tokio::test]
+async fn each_is_shown_with_its_place_its_code_and_what_to_do() {
+    let ran = check_in(folder(odd_gateway(), Some(ODD_POLICY)).path()).await;
+    assert_eq!(ran.code, Some(0));
+    insta::assert_snapshot!(ran.err, @r#"
+    gateway.yaml:9:3: warning[shared-space]: this is the space of tenant `photos`, too
+        9 |   unused: { library: smhxxx, space: spacexxx }
+          |   ^^^^^^ a rule for one of them is walked around through the other
+    gateway.yaml:9:3: warning[tenant-without-callers]: this tenant is granted to no caller: nobody can delete in it
+        9 |   unused: { library: smhxxx, space: spacexxx }
+          |   ^^^^^^ name it in the `tenants` of a caller, or take it out
+    gateway.yaml:13:3: warning[caller-without-tenants]: this caller is granted no tenant: every delete it asks for is refused
+       13 |   idle: { api_key: { file: idle.key }, tenants: [] }
+          |   ^^^^ name its tenants, or take it out
+    policy.yaml:4:15: warning[frozen-twice]: this is frozen already
+        4 |   - { caller: app, reason: again }
+          |               ^^^ to thaw it, take out both entries
+    policy.yaml:8:11: warning[shadowed-rule]: the rule `legal hold` on line 6 is about all that this is about, and goes before it
+        8 |   - name: pdfs of the legal hold
+          |           ^^^^^^^^^^^^^^^^^^^^^^
+          = help: it is never the one that decides: take it out, or put it before that
+    policy.yaml:10:11: warning[beaten-allow]: the rule `legal hold` on line 6 denies everything that this allows: a deny wins
+       10 |   - name: the janitor purges what is held
+          |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ except it from the deny, or take one of the two out
+    policy.yaml:12:11: warning[expired-rule]: this rule ended with 2025-12-31: it applies to nothing any more
+       12 |   - name: last year's
+          |           ^^^^^^^^^^^ take it out, or give it a later `until`
+    policy.yaml:15:11: warning[not-granted]: none of the callers of this rule is granted any of its tenants
+       15 |   - name: app has no invoices
+          |           ^^^^^^^^^^^^^^^^^^^
+          = help: it can never match; look at the `tenants` of the callers in gateway.yaml
+    policy.yaml:18:23: warning[matches-nothing]: no caller has a name that matches `batch-*`
+       18 |     deny: { callers: ["batch-*"] }
+          |                       ^^^^^^^^^ defined here: `app`, `janitor`, `idle`
+    policy.yaml:19:11: warning[excepts-everything]: `except` takes out everything that this rule is about
+       19 |   - name: nothing is left
+          |           ^^^^^^^^^^^^^^^ make the exception narrower, or take the rule out
+    policy.yaml:22:21: warning[odd-glob]: `^` has no special meaning in a glob: it stands for itself
+       22 |     deny: { paths: ["^tmp/.*$", "img/*.{jpg,png}"] }
+          |                     ^^^^^^^^^^
+          = help: a glob always matches the whole; put `*` or `**` where anything may stand
+    policy.yaml:22:33: warning[odd-glob]: `{…,…}` has no special meaning in a glob: it stands for itself
+       22 |     deny: { paths: ["^tmp/.*$", "img/*.{jpg,png}"] }
+          |                                 ^^^^^^^^^^^^^^^^^ write one glob for each
+    policy.yaml:24:13: warning[limit-never-reached]: this limit is never reached: `all of it` on line 25 allows only 90/s, and all that is counted here is counted there
+       24 |   - { name: per caller, per: [caller], limit: 100/s, burst: 200 }
+          |             ^^^^^^^^^^ make it stricter than that, or take it out
+    "#);
+    assert!(ran.out.starts_with("gateway.yaml: valid, with 13 warnings\n"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn strict_makes_errors_of_them_and_allow_takes_some_out() {
+    let policy = POLICY.replace("legal/**", "legal/.*");
+    let folder = folder(GATEWAY, Some(&policy));
+    let check = async |more: &[&str]| {
+        run(folder.path(), &[&["check", "--config", "gateway.yaml"], more].concat()).await
+    };
+    let strict = check(&["--strict"]).await;
+    assert_eq!(strict.code, Some(1));
+    assert!(strict.err.contains("policy.yaml:4:42: error[odd-glob]: "), "{}", strict.err);
+    assert!(strict.out.starts_with("gateway.yaml: not valid with --strict\n"), "{}", strict.out);
+    let allowed = check(&["--strict", "--allow", "odd-glob"]).await;
+    assert_eq!((allowed.code, allowed.err.as_str()), (Some(0), ""));
+    assert!(allowed.out.starts_with("gateway.yaml: valid\n"), "{}", allowed.out);
+    let other = check(&["--strict", "--allow", "shared-space", "--format", "json"]).await;
+    assert_eq!(other.code, Some(1));
+    let found: Value = serde_json::from_str(&other.out).unwrap();
+    assert_eq!(found["valid"], false);
+    let problem = &found["problems"][0];
+    assert_eq!((&problem["code"], &problem["severity"]), (&json!("odd-glob"), &json!("error")));
+    let lax = check(&["--allow", "odd-glob"]).await;
+    assert_eq!((lax.code, lax.err.as_str()), (Some(0), ""));
+    let usage = check(&["--allow", "odd-globs"]).await;
+    assert_eq!(usage.code, Some(2));
+    assert!(usage.err.contains("odd-glob"), "{}", usage.err);
+}
+
+#[tokio::test]
+async fn what_is_valid_without_a_warning_is_valid_strictly() {
+    let folder = folder(GATEWAY, Some(POLICY));
+    let ran = run(folder.path(), &["check", "--strict", "--config", "gateway.yaml"]).await;
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+}
