@@ -3,8 +3,11 @@
 //! Nothing here changes after it was built: a reload builds a new directory.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, LazyLock};
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use crate::delete::TenantRef;
 use crate::ids::{CallerName, LibraryId, SpaceId, TenantName, UserId};
@@ -13,17 +16,37 @@ use crate::refusal::QueryFault;
 
 /// Stands for a name where only equality counts, in the keys of limits.
 ///
-/// Keyed with a random number of this process: a caller who chooses names cannot choose them so
-/// that two fall together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u64);
+/// The beginning of its SHA-256, so it is the same in every process. Whoever chooses names may find
+/// two of their own that fall together, which gains nothing; one that falls together with a given
+/// name takes 2^64 attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(NonZeroU64);
 
 impl Fingerprint {
-    /// The fingerprint of a name; equal names have equal ones as long as the process lives.
+    /// The fingerprint of a name; equal names have equal ones, everywhere and always.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self(KEYED.hash_one(name))
+        let digest = Sha256::digest(name.as_bytes());
+        let first = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        Self(NonZeroU64::new(first).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+/// 16 hexadecimal digits.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// As it is displayed.
+impl TryFrom<&str> for Fingerprint {
+    type Error = ();
+
+    fn try_from(text: &str) -> Result<Self, ()> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| digits);
+        number.and_then(NonZeroU64::new).map(Self).ok_or(())
     }
 }
 

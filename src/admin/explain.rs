@@ -1,6 +1,6 @@
 //! `POST /api/explain`: what would become of a delete now, and why.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -38,6 +38,7 @@ fn explained(question: &Question, gateway: &Gateway) -> serde_json::Value {
         tenants: &in_force.tenants,
         halts: &gateway.alarms().halts(),
         limits: &in_force.limits,
+        asked_at: Instant::now(),
         without_token: &in_force.tokens.pending(),
     };
     let at = question.at.unwrap_or_else(SystemTime::now);

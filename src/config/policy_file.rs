@@ -2,7 +2,7 @@
 
 mod odd_glob;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::time::Duration;
 
 use crate::config::decode::{self, Fields};
@@ -65,6 +65,7 @@ pub(super) struct Limit {
     pub(super) matches: Selector,
     pub(super) rate: Rate,
     pub(super) burst: NonZeroU32,
+    pub(super) warn_at: Option<NonZeroU8>,
     pub(super) mode: RuleMode,
 }
 
@@ -265,7 +266,9 @@ fn limit(node: &Node, report: &mut Report) -> Option<Limit> {
             decode::parsed(node, "the name of a limit", report, |text| LimitName::try_from(text))?;
         Some(Spanned { place: node.place, value: name })
     });
-    fields.not_yet_supported("warn_at");
+    let warn_at = fields.or_with("warn_at", None, |node, report| {
+        decode::parsed(node, "a share such as `80%`", report, percent).map(Some)
+    });
     let mode = mode(&mut fields);
     let per = fields.or_with("per", Per::default(), per);
     let rate = fields.required_with("limit", rate);
@@ -281,7 +284,8 @@ fn limit(node: &Node, report: &mut Report) -> Option<Limit> {
     fields.finish();
     let rate = rate?;
     let burst = burst?.unwrap_or(rate.count());
-    Some(Limit { name: name?, per: per?, matches: matches?, rate, burst, mode: mode? })
+    let (name, warn_at, mode) = (name?, warn_at?, mode?);
+    Some(Limit { name, per: per?, matches: matches?, rate, burst, warn_at, mode })
 }
 
 fn per(node: &Node, report: &mut Report) -> Option<Per> {
@@ -329,6 +333,14 @@ fn rate(node: &Node, report: &mut Report) -> Option<Rate> {
         let count = count.ok_or("the count is a whole number from 1 to 4294967295")?;
         Rate::new(count, Duration::from_secs(seconds)).ok_or("no more than one a nanosecond")
     })
+}
+
+/// `80%`.
+fn percent(text: &str) -> Result<NonZeroU8, &'static str> {
+    let number = text.strip_suffix('%').ok_or("it ends in `%`")?;
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let share = number.parse().ok().filter(|share: &NonZeroU8| digits && share.get() <= 100);
+    share.ok_or("it is a whole number from 1 to 100")
 }
 
 fn positive(node: &Node, report: &mut Report) -> Option<NonZeroU32> {

@@ -37,7 +37,8 @@ pub(super) fn all(version: Version<'_>, subject: Option<Subject<'_>>) -> Vec<Lim
             quota: format!("{}, burst {}", rule.rate, rule.burst),
             charged,
             counted_for: subject.map(|subject| counted_for(rule.per, &subject)).unwrap_or_default(),
-            wait: subject.and_then(|subject| version.limits.wait(&rule.name, &subject)),
+            wait: subject
+                .and_then(|subject| version.limits.wait(&rule.name, &subject, version.asked_at)),
         }
     };
     version.snapshot.limits.iter().map(seen).collect()

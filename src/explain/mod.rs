@@ -18,7 +18,7 @@ pub use self::question::{Question, moment};
 pub use self::rules::RuleSeen;
 pub use self::step::Step;
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::config::Snapshot;
 use crate::delete::Delete;
@@ -42,6 +42,8 @@ pub struct Version<'v> {
     pub halts: &'v Halts,
     /// What is used of the limits. Nothing is charged.
     pub limits: &'v Limits,
+    /// When that is asked.
+    pub asked_at: Instant,
     /// Libraries whose token is not at hand.
     pub without_token: &'v [LibraryId],
 }
@@ -88,7 +90,7 @@ pub fn explain(version: Version<'_>, asked: &Hypothetical, now: SystemTime) -> E
         snapshot.policy.decide_hypothetical(known, halts, asked, now);
     let (permit, refusal) = match outcome {
         Ok(permit) => {
-            let refusal = limits.would_refuse(&permit);
+            let refusal = limits.would_refuse(&permit, version.asked_at);
             (Some(permit), refusal)
         }
         Err(refusal) => (None, Some(refusal)),

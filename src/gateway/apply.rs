@@ -1,7 +1,7 @@
 //! From one version of the configuration to the next: what it takes over, and what needs a restart.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -10,7 +10,7 @@ use crate::complaints::Round;
 use crate::config::Snapshot;
 use crate::gateway::{Gateway, InForce, Phase};
 use crate::issuer_keys::IssuerKeys;
-use crate::limits::Limits;
+use crate::limits::{Limits, Sharing};
 use crate::metrics::Metrics;
 use crate::token::Tokens;
 use crate::upstream::Settings;
@@ -60,7 +60,11 @@ impl Before<'_> {
             authenticator: Arc::new(keyring.authenticator()),
             issuer_keys: Arc::new(issuer_keys),
             policy: Arc::new(snapshot.policy.clone()),
-            limits: Arc::new(self.limits.succeeded_by(snapshot.limits.clone())),
+            limits: Arc::new(self.limits.succeeded_by(
+                snapshot.limits.clone(),
+                Sharing::Alone,
+                Instant::now(),
+            )),
             tokens: Arc::new(tokens),
             upstream,
             max_in_flight: snapshot.max_in_flight,

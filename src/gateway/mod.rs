@@ -19,7 +19,7 @@ use crate::complaints::{Complaints, Round};
 use crate::config::{self, Snapshot};
 use crate::directory::Tenants;
 use crate::issuer_keys::IssuerKeys;
-use crate::limits::{Guesses, Limits};
+use crate::limits::{Guesses, Limits, Sharing};
 use crate::listener::{Listener, Refreshed};
 use crate::metrics::Metrics;
 use crate::policy::Policy;
@@ -110,7 +110,7 @@ impl Gateway {
         let mut round = complaints.round();
         let metrics = Arc::new(Metrics::new());
         let nothing = Before {
-            limits: &Limits::new(Vec::new()),
+            limits: &Limits::new(Vec::new(), Sharing::Alone, Instant::now()),
             tokens: &Tokens::none(&metrics),
             issuer_keys: &IssuerKeys::default(),
             upstream: &snapshot.upstream,

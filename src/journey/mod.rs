@@ -117,7 +117,7 @@ impl Worker {
 
         let most = in_force.max_in_flight;
         let _place = self.gateway.in_flight().enter_below(most).ok_or(Refusal::Overloaded)?;
-        let admission = in_force.limits.admit(permit)?;
+        let admission = in_force.limits.admit(permit, Instant::now().into_std())?;
         record.admitted(&admission);
         self.forward(&admission, &in_force, deadline, record).await
     }
@@ -253,7 +253,7 @@ fn dry_run(
     let refusal = decision
         .map(|permit| {
             record.permitted(&permit);
-            in_force.limits.would_refuse(&permit)
+            in_force.limits.would_refuse(&permit, Instant::now().into_std())
         })
         .unwrap_or_else(Some);
     let rule = match &refusal {

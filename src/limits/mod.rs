@@ -1,128 +1,56 @@
-//! How much is too much: rate limits in this process.
+//! How much is too much: rate limits.
 //!
-//! GCRA by governor, so there are no window edges. Several limits may apply to one delete: it
-//! passes all or charges none. Pure but for the clock, which is a parameter. Apart from them stand
-//! [`Guesses`], which are about who may ask at all.
+//! Several limits may apply to one delete: it passes all or charges none. Pure: time is a parameter,
+//! and nothing here waits. Where a store is shared by several gateways, [`Limits::claim`] says what it
+//! is to charge and [`Limits::settle`] makes the admission of its answer; where it does not answer,
+//! [`Limits::admit`] goes on by what is known here. Apart from them stand [`Guesses`], which are about
+//! who may ask at all.
 
-mod counted;
+mod claim;
+mod grants;
 mod guesses;
+mod key;
+mod limit;
+mod quota;
+mod saved;
 mod shards;
+mod standing;
 mod store;
 
+pub use self::claim::{Claim, Claimed, Taken, Verdict};
+pub use self::grants::Grant;
 pub use self::guesses::{GuessSource, Guesses};
+pub use self::key::{Key, Per};
+pub use self::limit::{LimitRule, Sharing};
+pub use self::quota::{Quota, Rate};
+pub use self::saved::{Saved, SavedLimit};
+pub use self::standing::{Standing, Told};
 
-use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use governor::NotUntil;
-use governor::clock::{Clock, MonotonicClock};
 use smallvec::SmallVec;
 
-use self::counted::Counted;
-use self::store::Key;
-use crate::directory::Fingerprint;
+use self::grants::Grants;
+use self::limit::{Charged, Limit};
 use crate::ids::LimitName;
-use crate::policy::{Enforcement, Permit, RuleMode, Selector, Subject};
+use crate::policy::{Enforcement, Permit, RuleMode, Subject};
 use crate::refusal::{Exhausted, Refusal};
 
-/// What a limit counts for each of: with nothing chosen, one count for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of four: each is in it or not")]
-pub struct Per {
-    /// For each caller.
-    pub caller: bool,
-    /// For each tenant.
-    pub tenant: bool,
-    /// For each library.
-    pub library: bool,
-    /// For each `user_id`; deletes without one are counted together.
-    pub user_id: bool,
-}
-
-/// One limit, as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitRule {
-    /// How answers call it.
-    pub name: LimitName,
-    /// What it counts for each of.
-    pub per: Per,
-    /// Which deletes it is about.
-    pub matches: Selector,
-    /// How many deletes a window.
-    pub rate: Rate,
-    /// How many at once after a pause.
-    pub burst: NonZeroU32,
-    /// Whether it refuses.
-    pub mode: RuleMode,
-    /// Where it stands, from 1.
-    pub line: u32,
-}
-
-/// So many deletes in so long a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    count: NonZeroU32,
-    window: Duration,
-    /// The time in which a share of one grows back. Not zero.
-    interval: Duration,
-}
-
-impl Rate {
-    /// `None` if a share of one would grow back in less than a nanosecond.
-    #[must_use]
-    pub fn new(count: NonZeroU32, window: Duration) -> Option<Self> {
-        let interval = window / count.get();
-        (!interval.is_zero()).then_some(Self { count, window, interval })
-    }
-
-    /// Whether so many may come at once: as long as it takes them to grow back, counting in
-    /// nanoseconds must not come to an end.
-    #[must_use]
-    pub fn allows_burst(&self, burst: NonZeroU32) -> bool {
-        self.interval.checked_mul(burst.get()).is_some_and(|whole| whole <= LONGEST_BURST)
-    }
-
-    /// Whether fewer may come by it in the same time.
-    #[must_use]
-    pub fn is_slower_than(&self, other: Self) -> bool {
-        self.interval > other.interval
-    }
-
-    /// How many deletes a window.
-    #[must_use]
-    pub fn count(&self) -> NonZeroU32 {
-        self.count
-    }
-}
-
-/// As an operator would write it.
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { count, window, .. } = self;
-        match window.as_secs() {
-            1 => write!(f, "{count}/s"),
-            60 => write!(f, "{count}/min"),
-            3_600 => write!(f, "{count}/h"),
-            86_400 => write!(f, "{count}/day"),
-            _ => write!(f, "{count} in {window:?}"),
-        }
-    }
-}
-
-/// Ten years.
-const LONGEST_BURST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-
-/// Proof that the limits let a delete through. Only [`Limits::admit`] makes one.
+/// Proof that the limits let a delete through. Only [`Limits::admit`] and [`Limits::settle`] make one.
 #[derive(Debug)]
 pub struct Admission {
     permit: Permit,
     shadow: ShadowLimits,
+    warned: ShadowLimits,
+    standings: Standings,
 }
 
-/// Limits that would have refused a delete, had they been enforced. They were not charged.
+/// Names of limits. Room for those that are usual, so that nothing is allocated.
 pub type ShadowLimits = SmallVec<[LimitName; 1]>;
+
+/// How the limits of one delete stand after it.
+type Standings = SmallVec<[Standing; 4]>;
 
 impl Admission {
     /// What was admitted.
@@ -131,176 +59,211 @@ impl Admission {
         &self.permit
     }
 
-    /// Limits that would have refused it.
+    /// What was admitted, as it was before.
+    #[must_use]
+    pub fn into_permit(self) -> Permit {
+        self.permit
+    }
+
+    /// Limits that would have refused it, had they been enforced. They were not charged.
     #[must_use]
     pub fn shadow(&self) -> &ShadowLimits {
         &self.shadow
     }
-}
 
-/// The limits in force, and what is used of each.
-pub struct Limits<C: Clock = MonotonicClock> {
-    limits: Vec<Limit<C>>,
-    clock: C,
-}
-
-struct Limit<C: Clock> {
-    rule: LimitRule,
-    /// Shared with the limit that this one succeeds, where both count alike.
-    counted: Arc<Counted<C>>,
-}
-
-impl Limits {
-    /// Limits of which nothing is used yet, on the monotonic clock.
+    /// Limits whose `warn_at` it crossed.
     #[must_use]
-    pub fn new(rules: Vec<LimitRule>) -> Self {
-        Self::with_clock(rules, MonotonicClock)
+    pub fn warned(&self) -> &ShadowLimits {
+        &self.warned
     }
 }
 
-impl<C: Clock + Clone> Limits<C> {
-    /// As [`Limits::new`], on a clock of the caller's.
+/// The limits in force, and what is used of each.
+pub struct Limits {
+    limits: Vec<Limit>,
+    grants: Arc<Grants>,
+    /// From when on time is counted.
+    epoch: Instant,
+}
+
+impl Limits {
+    /// Limits of which nothing is used yet.
     #[must_use]
-    pub fn with_clock(rules: Vec<LimitRule>, clock: C) -> Self {
-        let limits = rules.into_iter().map(|rule| Limit::new(rule, &clock)).collect();
-        Self { limits, clock }
+    pub fn new(rules: Vec<LimitRule>, sharing: Sharing, now: Instant) -> Self {
+        let limits = rules.into_iter().map(|rule| Limit::new(rule, sharing)).collect();
+        Self { limits, grants: Arc::default(), epoch: now }
     }
 
     /// Other limits that come after these. One that keeps its name and what it is `per` goes on where
     /// it was: with the very state while rate and burst stay, and from the same share of them where
     /// they do not. Any other is a new one, of which nothing is used.
     #[must_use]
-    pub fn succeeded_by(&self, rules: Vec<LimitRule>) -> Self {
-        let succeed = |rule: LimitRule| {
-            let same = |old: &&Limit<C>| old.rule.name == rule.name && old.rule.per == rule.per;
-            match self.limits.iter().find(same) {
-                Some(old) => old.succeeded_by(rule, &self.clock),
-                None => Limit::new(rule, &self.clock),
-            }
-        };
-        Self { limits: rules.into_iter().map(succeed).collect(), clock: self.clock.clone() }
+    pub fn succeeded_by(&self, rules: Vec<LimitRule>, sharing: Sharing, now: Instant) -> Self {
+        let at = self.at(now);
+        let succeed =
+            |rule: LimitRule| match self.limits.iter().find(|old| rule.continues(&old.rule)) {
+                Some(old) => old.succeeded_by(rule, sharing, at),
+                None => Limit::new(rule, sharing),
+            };
+        Self {
+            limits: rules.into_iter().map(succeed).collect(),
+            grants: Arc::clone(&self.grants),
+            epoch: self.epoch,
+        }
     }
 
-    /// Charges a delete to every limit that is about it, or to none.
+    /// Charges a delete to every limit that is about it, or to none, by what is known here.
     ///
     /// # Errors
     /// [`Refusal::RateLimited`] with, of the limits that are used up, the one that takes longest.
-    pub fn admit(&self, permit: Permit) -> Result<Admission, Refusal> {
-        match self.charge(&permit) {
-            Ok(shadow) => Ok(Admission { permit, shadow }),
-            Err(exhausted) => Err(Refusal::RateLimited(Box::new(exhausted))),
+    pub fn admit(&self, permit: Permit, now: Instant) -> Result<Admission, Refusal> {
+        let now = self.at(now);
+        let (mut shadow, mut warned) = (ShadowLimits::new(), ShadowLimits::new());
+        let (mut standings, mut charges) = (Standings::new(), Charges::new());
+        let subject = permit.subject();
+        for (position, limit) in self.about(&subject) {
+            let key = limit.rule.per.key(&subject);
+            match limit.charge(&key, now) {
+                Ok(Charged { used, warns }) => {
+                    warned.extend(warns.then(|| limit.rule.name.clone()));
+                    standings.push(Standing::new(position, limit.alone(), used));
+                    charges.push(Charge { position, key, granted: false });
+                }
+                Err(_) if is_shadow(limit, &permit) => shadow.push(limit.rule.name.clone()),
+                Err(_) if self.grants.take(&limit.rule.name, &key, now) => {
+                    charges.push(Charge { position, key, granted: true });
+                }
+                Err(wait) => {
+                    charges.iter().for_each(|charge| self.take_back(charge, now));
+                    // The caller is told the longest wait, so those behind it are asked as well.
+                    let exhausted = self.longest_wait(position, &permit, now);
+                    // Its share may have grown back in between: then the next try will pass.
+                    let exhausted = exhausted.unwrap_or_else(|| limit.rule.exhausted(wait));
+                    return Err(Refusal::RateLimited(Box::new(exhausted)));
+                }
+            }
         }
+        Ok(Admission { permit, shadow, warned, standings })
     }
 
     /// What [`Limits::admit`] would refuse with. Charges nothing.
     #[must_use]
-    pub fn would_refuse(&self, permit: &Permit) -> Option<Refusal> {
-        let exhausted = self.longest_wait(&self.limits, permit)?;
+    pub fn would_refuse(&self, permit: &Permit, now: Instant) -> Option<Refusal> {
+        let exhausted = self.longest_wait(0, permit, self.at(now))?;
         Some(Refusal::RateLimited(Box::new(exhausted)))
     }
 
-    /// How long a limit is used up for a delete. Charges nothing.
+    /// How long a limit is used up for a delete, as far as it is known here. Charges nothing.
     #[must_use]
-    pub fn wait(&self, name: &LimitName, subject: &Subject<'_>) -> Option<Duration> {
+    pub fn wait(&self, name: &LimitName, subject: &Subject<'_>, now: Instant) -> Option<Duration> {
         let limit = self.limits.iter().find(|limit| limit.rule.name == *name)?;
-        let until = limit.peek(subject).err()?;
-        Some(until.wait_time_from(self.clock.now()))
+        let is_about = limit.rule.matches.matches(subject);
+        is_about.then(|| limit.wait(&limit.rule.per.key(subject), self.at(now))).flatten()
     }
 
-    fn charge(&self, permit: &Permit) -> Result<ShadowLimits, Exhausted> {
-        let (subject, mut shadow) = (permit.subject(), ShadowLimits::new());
-        for (position, limit) in self.limits.iter().enumerate() {
-            match limit.charge(&subject) {
-                Ok(()) => {}
-                Err(_) if limit.is_shadow(permit) => shadow.push(limit.rule.name.clone()),
-                Err(_) => {
-                    let before = self.limits.get(..position).unwrap_or_default();
-                    for charged in before.iter().filter(|one| !shadow.contains(&one.rule.name)) {
-                        charged.refund(&subject);
-                    }
-                    // The caller is told the longest wait, so those behind it are asked as well.
-                    let rest = self.limits.get(position..).unwrap_or_default();
-                    // Its share may have grown back in between: then the next try will pass.
-                    return Err(self
-                        .longest_wait(rest, permit)
-                        .unwrap_or_else(|| limit.exhausted(Duration::ZERO)));
-                }
-            }
+    /// Grants deletes beyond a limit of this process, for a while. `false`: there is no such limit, or
+    /// there are too many grants.
+    #[must_use]
+    pub fn grant(
+        &self,
+        limit: &LimitName,
+        key: Key,
+        add: u32,
+        lasts: Duration,
+        now: Instant,
+    ) -> bool {
+        let now = self.at(now);
+        let until = now.saturating_add(quota::nanos(lasts));
+        let grant = Grant { limit: limit.clone(), key, left: add, until };
+        self.rule(limit).is_some() && self.grants.add(grant, now)
+    }
+
+    /// What is left of grants in this process.
+    #[must_use]
+    pub fn grants(&self, now: Instant) -> Vec<(Grant, Duration)> {
+        let now = self.at(now);
+        let left = |grant: &Grant| Duration::from_nanos(grant.until.saturating_sub(now));
+        self.grants.held(now).into_iter().map(|grant| (grant.clone(), left(&grant))).collect()
+    }
+
+    /// The limit of this name.
+    #[must_use]
+    pub fn rule(&self, name: &LimitName) -> Option<&LimitRule> {
+        self.rules().find(|rule| rule.name == *name)
+    }
+
+    /// Every limit, in the order of the file.
+    pub fn rules(&self) -> impl Iterator<Item = &LimitRule> {
+        self.limits.iter().map(|limit| &limit.rule)
+    }
+
+    /// What is used of a limit by a key, as far as it is known here.
+    #[must_use]
+    pub fn used(&self, name: &LimitName, key: &Key, now: Instant) -> u64 {
+        let limit = self.limits.iter().find(|limit| limit.rule.name == *name);
+        limit.map_or(0, |limit| limit.used(key, self.at(now)))
+    }
+
+    /// The keys of a limit of which something is used here. Looks at each: not for a request.
+    #[must_use]
+    pub fn keys_used(&self, name: &LimitName, now: Instant) -> Vec<(Key, u64)> {
+        let mut keys = Vec::new();
+        if let Some(limit) = self.limits.iter().find(|limit| limit.rule.name == *name) {
+            limit.each(self.at(now), |key, used| keys.push((*key, used)));
         }
-        Ok(shadow)
+        keys
     }
 
-    fn longest_wait(&self, limits: &[Limit<C>], permit: &Permit) -> Option<Exhausted> {
-        limits
-            .iter()
-            .filter(|limit| !limit.is_shadow(permit))
-            .filter_map(|limit| {
-                let until = limit.peek(&permit.subject()).err()?;
-                Some(limit.exhausted(until.wait_time_from(self.clock.now())))
+    /// How many keys each limit holds.
+    pub fn key_counts(&self) -> impl Iterator<Item = (&LimitName, usize)> {
+        self.limits.iter().map(|limit| (&limit.rule.name, limit.keys()))
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        quota::nanos(now.saturating_duration_since(self.epoch))
+    }
+
+    fn about<'l>(&'l self, subject: &Subject<'_>) -> impl Iterator<Item = (usize, &'l Limit)> {
+        let limits = self.limits.iter().enumerate();
+        limits.filter(move |(_, limit)| limit.rule.matches.matches(subject))
+    }
+
+    fn take_back(&self, charge: &Charge, now: u64) {
+        let Some(limit) = self.limits.get(charge.position) else { return };
+        if charge.granted {
+            self.grants.give_back(&limit.rule.name, &charge.key);
+        } else {
+            limit.refund(&charge.key, now);
+        }
+    }
+
+    /// Of the enforced limits from a position on.
+    fn longest_wait(&self, from: usize, permit: &Permit, now: u64) -> Option<Exhausted> {
+        let subject = permit.subject();
+        self.about(&subject)
+            .filter(|(position, limit)| *position >= from && !is_shadow(limit, permit))
+            .filter_map(|(_, limit)| {
+                let key = limit.rule.per.key(&subject);
+                let wait = limit.wait(&key, now)?;
+                let granted = self.grants.has(&limit.rule.name, &key, now);
+                (!granted).then(|| limit.rule.exhausted(wait))
             })
             .max_by_key(|exhausted| exhausted.wait)
     }
 }
 
-impl<C: Clock + Clone> Limit<C> {
-    fn new(rule: LimitRule, clock: &C) -> Self {
-        let counted = Arc::new(Counted::new(rule.rate.interval, rule.burst, clock));
-        Self { rule, counted }
-    }
+/// What was charged, to be taken back where a later limit refuses.
+struct Charge {
+    position: usize,
+    key: Key,
+    granted: bool,
+}
 
-    fn succeeded_by(&self, rule: LimitRule, clock: &C) -> Self {
-        let (interval, burst) = (rule.rate.interval, rule.burst);
-        let counted = if self.counted.is(interval, burst) {
-            Arc::clone(&self.counted)
-        } else {
-            Arc::new(self.counted.rescaled(interval, burst, clock))
-        };
-        Self { rule, counted }
-    }
+type Charges = SmallVec<[Charge; 4]>;
 
-    /// Whether it only counts what it would refuse.
-    fn is_shadow(&self, permit: &Permit) -> bool {
-        self.rule.mode == RuleMode::Shadow || permit.enforcement() == Enforcement::DryRun
-    }
-
-    fn charge(&self, subject: &Subject<'_>) -> Result<(), NotUntil<C::Instant>> {
-        if self.rule.matches.matches(subject) {
-            self.counted.charge(&self.key(subject))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn peek(&self, subject: &Subject<'_>) -> Result<(), NotUntil<C::Instant>> {
-        if self.rule.matches.matches(subject) {
-            self.counted.peek(&self.key(subject))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn refund(&self, subject: &Subject<'_>) {
-        if self.rule.matches.matches(subject) {
-            self.counted.refund(&self.key(subject));
-        }
-    }
-
-    fn key(&self, subject: &Subject<'_>) -> Key {
-        let Subject { caller, tenant, user_id, .. } = subject;
-        let Per { caller: per_caller, tenant: per_tenant, library, user_id: per_user } =
-            self.rule.per;
-        Key {
-            caller: per_caller.then_some(caller.fingerprint),
-            tenant: per_tenant.then_some(tenant.fingerprint),
-            library: library.then_some(tenant.library.fingerprint),
-            user_id: per_user.then(|| user_id.map(|user| Fingerprint::of(user.as_str()))).flatten(),
-        }
-    }
-
-    fn exhausted(&self, wait: Duration) -> Exhausted {
-        let Rate { count, window, .. } = self.rule.rate;
-        Exhausted { limit: self.rule.name.clone(), wait, quota: count.get(), window }
-    }
+/// Whether it only counts what it would refuse.
+fn is_shadow(limit: &Limit, permit: &Permit) -> bool {
+    limit.rule.mode == RuleMode::Shadow || permit.enforcement() == Enforcement::DryRun
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! State in several parts, each behind a lock of its own, so that workers seldom meet at one.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
+use foldhash::quality::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
 pub(super) const SHARDS: usize = 16;
@@ -14,7 +15,10 @@ pub(super) struct Shards<T> {
 
 impl<T> Shards<T> {
     pub(super) fn new(shard: impl Fn() -> T) -> Self {
-        Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::new(shard())) }
+        Self {
+            hasher: RandomState::default(),
+            shards: std::array::from_fn(|_| Mutex::new(shard())),
+        }
     }
 
     /// Others in their place, each made of one of these: a key belongs to the same part.

@@ -1,27 +1,11 @@
-//! Where the limits' state lives in this process: a bounded map from key to GCRA state.
-//!
-//! governor does the arithmetic and stores through [`StateStore`]; this store adds what its own
-//! lacks: a bound, memory given back, and a refund.
+//! Where what is used of one limit is kept in this process: a bounded map from key to a time.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::Arc;
-use std::time::Duration;
 
-use governor::nanos::Nanos;
-use governor::state::StateStore;
+use foldhash::fast::RandomState;
 
-use crate::directory::Fingerprint;
+use crate::limits::key::Key;
 use crate::limits::shards::{SHARDS, Shards};
-
-/// Whose share is counted: what a limit is `per`, the rest left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(super) struct Key {
-    pub(super) caller: Option<Fingerprint>,
-    pub(super) tenant: Option<Fingerprint>,
-    pub(super) library: Option<Fingerprint>,
-    pub(super) user_id: Option<Fingerprint>,
-}
 
 /// Most keys of one limit. A `user_id` is the caller's to choose, so the number must be bounded:
 /// at about 100 bytes each this is some 10 MB a limit.
@@ -30,153 +14,153 @@ pub(super) const MAX_KEYS: usize = 100_000;
 /// Below this, looking for idle keys costs more than it frees.
 const FIRST_SWEEP: usize = 64;
 
-/// The state of one limit; clones share it.
-#[derive(Clone)]
-pub(super) struct BoundedStore(Arc<State>);
+/// What is used of one limit by one key, now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Usage {
+    /// In nanoseconds.
+    pub(super) used: u64,
+    /// Whether `warn_at` was told, and not taken back since.
+    pub(super) warned: bool,
+}
 
-struct State {
-    /// What one delete costs: the time in which a share of one grows back.
-    interval: Nanos,
+/// What becomes of keys past the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Surplus {
+    /// They have one share together: nobody gets a fresh one for free.
+    Shares,
+    /// They are forgotten.
+    Forgotten,
+}
+
+/// Times are nanoseconds since a moment that whoever asks has chosen.
+pub(super) struct Store {
+    surplus: Surplus,
     keys_a_shard: usize,
     shards: Shards<Shard>,
 }
 
-/// GCRA's state is one number a key: the theoretical arrival time, in nanoseconds.
 struct Shard {
-    arrivals: HashMap<Key, Nanos>,
-    /// The one share of all keys that found no place: nobody gets a fresh one for free.
-    overflow: Option<Nanos>,
+    states: HashMap<Key, State, RandomState>,
+    /// Of all keys that found no place.
+    surplus: State,
     sweep_at: usize,
 }
 
-impl BoundedStore {
-    pub(super) fn new(interval: Duration, max_keys: usize) -> Self {
-        let shard = || Shard { arrivals: HashMap::new(), overflow: None, sweep_at: FIRST_SWEEP };
-        Self(Arc::new(State {
-            interval: interval.into(),
-            keys_a_shard: max_keys.div_ceil(SHARDS),
-            shards: Shards::new(shard),
-        }))
+/// The moment at which nothing is used any more.
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    free_at: u64,
+    warned: bool,
+}
+
+impl State {
+    fn usage(self, now: u64) -> Usage {
+        Usage { used: self.free_at.saturating_sub(now), warned: self.warned }
+    }
+}
+
+impl Store {
+    pub(super) fn new(max_keys: usize, surplus: Surplus) -> Self {
+        let shard = || Shard {
+            states: HashMap::default(),
+            surplus: State::default(),
+            sweep_at: FIRST_SWEEP,
+        };
+        Self { surplus, keys_a_shard: max_keys.div_ceil(SHARDS), shards: Shards::new(shard) }
     }
 
-    /// The state of a limit that succeeds this one, each arrival turned into what it is there: nothing
-    /// for a key whose share is whole. Nothing is charged to this one meanwhile but by deletes that
-    /// began before.
-    pub(super) fn rescaled(&self, interval: Duration, turn: impl Fn(Nanos) -> Nanos) -> Self {
-        let used = |arrival: Nanos| Some(turn(arrival)).filter(|used| *used > Nanos::default());
-        let shards = self.0.shards.map(|old| {
-            let arrivals = old.arrivals.iter().filter_map(|(key, at)| Some((*key, used(*at)?)));
-            let arrivals: HashMap<_, _> = arrivals.collect();
-            let sweep_at = (arrivals.len() * 2).max(FIRST_SWEEP);
-            Shard { arrivals, overflow: old.overflow.and_then(used), sweep_at }
+    /// Lets what is used be changed, in one step.
+    pub(super) fn change<T>(&self, key: &Key, now: u64, change: impl FnOnce(&mut Usage) -> T) -> T {
+        let mut shard = self.shards.lock(key);
+        let mut forgotten = State::default();
+        let state = match shard.place(key, now, self.keys_a_shard) {
+            Ok(state) => state,
+            Err(surplus) if self.surplus == Surplus::Shares => surplus,
+            Err(_) => &mut forgotten,
+        };
+        let mut usage = state.usage(now);
+        let outcome = change(&mut usage);
+        *state = State { free_at: now.saturating_add(usage.used), warned: usage.warned };
+        outcome
+    }
+
+    /// What is used. Changes nothing.
+    pub(super) fn used(&self, key: &Key, now: u64) -> u64 {
+        let shard = self.shards.lock(key);
+        let is_full = shard.states.len() >= self.keys_a_shard;
+        let state = match shard.states.get(key) {
+            Some(state) => *state,
+            None if is_full && self.surplus == Surplus::Shares => shard.surplus,
+            None => State::default(),
+        };
+        state.usage(now).used
+    }
+
+    /// Another one in which what is used is turned into something else. What is charged to this one
+    /// meanwhile is not charged there.
+    pub(super) fn turned(&self, now: u64, turn: impl Fn(u64) -> u64) -> Self {
+        let turned = |state: State| State {
+            free_at: now.saturating_add(turn(state.usage(now).used)),
+            ..state
+        };
+        let shards = self.shards.map(|old| {
+            let held = old.states.iter().map(|(key, state)| (*key, turned(*state)));
+            let states: HashMap<_, _, _> = held.filter(|(_, state)| state.free_at > now).collect();
+            let sweep_at = (states.len() * 2).max(FIRST_SWEEP);
+            Shard { states, surplus: turned(old.surplus), sweep_at }
         });
-        let keys_a_shard = self.0.keys_a_shard;
-        Self(Arc::new(State { interval: interval.into(), keys_a_shard, shards }))
+        Self { surplus: self.surplus, keys_a_shard: self.keys_a_shard, shards }
     }
 
-    /// Takes back one charge. Exact: it leaves what would be there had the delete never come.
-    pub(super) fn refund(&self, key: &Key) {
-        let mut shard = self.0.shards.lock(key);
-        let interval = self.0.interval;
-        match shard.arrivals.get_mut(key) {
-            Some(arrival) => *arrival = arrival.saturating_sub(interval),
-            None => {
-                shard.overflow = shard.overflow.map(|arrival| arrival.saturating_sub(interval));
-            }
+    /// Every key of which something is used. Looks at each: not for a request.
+    pub(super) fn each(&self, now: u64, mut each: impl FnMut(&Key, u64)) {
+        for mut shard in self.shards.iter() {
+            shard.sweep(now);
+            shard.states.iter().for_each(|(key, state)| each(key, state.usage(now).used));
         }
     }
 
     /// How many keys are held.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.shards.iter().map(|shard| shard.arrivals.len()).sum()
-    }
-}
-
-/// Looks at the state of a limit without changing it.
-pub(super) struct Peek(pub(super) BoundedStore);
-
-impl StateStore for Peek {
-    type Key = Key;
-
-    fn measure_and_replace<T, F, E>(&self, key: &Key, measure: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let state = &*self.0.0;
-        let shard = state.shards.lock(key);
-        let held = shard.arrivals.get(key).copied();
-        let full = shard.arrivals.len() >= state.keys_a_shard;
-        let arrival = if held.is_none() && full { shard.overflow } else { held };
-        measure(arrival).map(|(outcome, _)| outcome)
-    }
-}
-
-impl StateStore for BoundedStore {
-    type Key = Key;
-
-    fn measure_and_replace<T, F, E>(&self, key: &Key, measure: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let state = &*self.0;
-        let mut shard = state.shards.lock(key);
-        let shard = &mut *shard;
-        if shard.arrivals.len() >= shard.sweep_at.min(state.keys_a_shard)
-            && !shard.arrivals.contains_key(key)
-        {
-            // For a fresh key the new state is now plus one interval: that is how "now" is known.
-            let (_, fresh) = measure(None)?;
-            shard.sweep(fresh.saturating_sub(state.interval));
-            if shard.arrivals.len() >= state.keys_a_shard {
-                let (outcome, next) = measure(shard.overflow)?;
-                shard.overflow = Some(next);
-                return Ok(outcome);
-            }
-        }
-        match shard.arrivals.entry(*key) {
-            Entry::Occupied(mut held) => {
-                let (outcome, next) = measure(Some(*held.get()))?;
-                held.insert(next);
-                Ok(outcome)
-            }
-            Entry::Vacant(free) => {
-                let (outcome, next) = measure(None)?;
-                free.insert(next);
-                Ok(outcome)
-            }
-        }
+        self.shards.iter().map(|shard| shard.states.len()).sum()
     }
 }
 
 impl Shard {
-    /// Drops the keys whose share is whole again: a fresh key has just the same. Gives the memory
+    /// The key's own place, or the common one where there is none left.
+    fn place(&mut self, key: &Key, now: u64, most: usize) -> Result<&mut State, &mut State> {
+        if self.states.len() >= self.sweep_at.min(most) && !self.states.contains_key(key) {
+            self.sweep(now);
+            if self.states.len() >= most {
+                return Err(&mut self.surplus);
+            }
+        }
+        Ok(self.states.entry(*key).or_default())
+    }
+
+    /// Drops the keys of which nothing is used: a fresh key has just the same. Gives the memory
     /// back, and looks again when twice as many are held.
-    fn sweep(&mut self, now: Nanos) {
-        self.arrivals.retain(|_, arrival| *arrival > now);
-        self.arrivals.shrink_to_fit();
-        self.sweep_at = (self.arrivals.len() * 2).max(FIRST_SWEEP);
+    fn sweep(&mut self, now: u64) {
+        self.states.retain(|_, state| state.free_at > now);
+        self.states.shrink_to_fit();
+        self.sweep_at = (self.states.len() * 2).max(FIRST_SWEEP);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use governor::clock::FakeRelativeClock;
-    use governor::middleware::NoOpMiddleware;
-    use governor::{Quota, RateLimiter};
-    use std::num::NonZeroU32;
+    use crate::directory::Fingerprint;
 
-    const SECOND: Duration = Duration::from_secs(1);
-
-    type Limiter = RateLimiter<Key, BoundedStore, FakeRelativeClock, NoOpMiddleware<Nanos>>;
+    const SECOND: u64 = 1_000_000_000;
 
     /// Two deletes at once, one more each second.
-    fn limiter(max_keys: usize) -> (Limiter, BoundedStore, FakeRelativeClock) {
-        let clock = FakeRelativeClock::default();
-        let quota = Quota::with_period(SECOND).unwrap().allow_burst(NonZeroU32::new(2).unwrap());
-        let store = BoundedStore::new(SECOND, max_keys);
-        (RateLimiter::new(quota, store.clone(), clock.clone()), store, clock)
+    fn charge(store: &Store, user: usize, now: u64) -> bool {
+        store.change(&key(user), now, |usage| {
+            let fits = usage.used <= SECOND;
+            usage.used += u64::from(fits) * SECOND;
+            fits
+        })
     }
 
     fn key(user: usize) -> Key {
@@ -185,44 +169,45 @@ mod tests {
 
     #[test]
     fn keys_do_not_share() {
-        let (limiter, _, _) = limiter(MAX_KEYS);
-        assert!(limiter.check_key(&key(1)).is_ok());
-        assert!(limiter.check_key(&key(1)).is_ok());
-        assert!(limiter.check_key(&key(1)).is_err());
-        assert!(limiter.check_key(&key(2)).is_ok());
+        let store = Store::new(MAX_KEYS, Surplus::Shares);
+        assert!(charge(&store, 1, 0) && charge(&store, 1, 0) && !charge(&store, 1, 0));
+        assert!(charge(&store, 2, 0));
+        assert_eq!(
+            (store.used(&key(1), 0), store.used(&key(1), SECOND / 2)),
+            (2 * SECOND, 3 * SECOND / 2)
+        );
+        assert_eq!(store.used(&key(3), 0), 0);
     }
 
     #[test]
     fn the_number_of_keys_is_bounded_and_a_new_key_gets_no_full_share_for_free() {
-        let (limiter, store, _) = limiter(1_600);
-        let admitted = (0..100_000).filter(|&user| limiter.check_key(&key(user)).is_ok()).count();
+        let store = Store::new(1_600, Surplus::Shares);
+        let admitted = (0..100_000).filter(|&user| charge(&store, user, 0)).count();
         // One for each key that found a place, two from each shard's common share.
         assert!(admitted <= 1_600 + 2 * SHARDS, "{admitted}");
         assert!(store.len() <= 1_600);
     }
 
     #[test]
-    fn idle_keys_are_dropped() {
-        let (limiter, store, clock) = limiter(MAX_KEYS);
-        for user in 0..20_000 {
-            assert!(limiter.check_key(&key(user)).is_ok());
-            if user % 100 == 0 {
-                clock.advance(SECOND);
-            }
+    fn past_the_bound_nothing_is_known_where_that_is_asked_for() {
+        let store = Store::new(SHARDS, Surplus::Forgotten);
+        for user in 0..1_000 {
+            charge(&store, user, 0);
         }
-        assert!(store.len() < 4_000);
+        let known = (0..1_000).filter(|&user| store.used(&key(user), 0) > 0).count();
+        assert_eq!(known, store.len());
+        assert!(known <= SHARDS);
     }
 
     #[test]
-    fn a_refund_leaves_what_was_there_before() {
-        let (limiter, store, clock) = limiter(MAX_KEYS);
-        assert!(limiter.check_key(&key(1)).is_ok());
-        clock.advance(SECOND / 2);
-        for _ in 0..10 {
-            assert!(limiter.check_key(&key(1)).is_ok());
-            store.refund(&key(1));
+    fn idle_keys_are_dropped() {
+        let store = Store::new(MAX_KEYS, Surplus::Shares);
+        for user in 0..20_000 {
+            assert!(charge(&store, user, user as u64 * SECOND / 100));
         }
-        assert!(limiter.check_key(&key(1)).is_ok());
-        assert!(limiter.check_key(&key(1)).is_err());
+        assert!(store.len() < 4_000);
+        let mut seen = 0;
+        store.each(300 * SECOND, |_, _| seen += 1);
+        assert_eq!((seen, store.len()), (0, 0));
     }
 }

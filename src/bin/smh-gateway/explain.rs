@@ -1,14 +1,14 @@
 //! `explain`: what would become of a delete, and why.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use clap::Args;
 use smh_gateway::config;
 use smh_gateway::delete::Mode;
 use smh_gateway::directory::{Callers, Tenants};
 use smh_gateway::explain::{Explanation, LimitSeen, RuleSeen, Verdict, Version, explain, moment};
-use smh_gateway::limits::Limits;
+use smh_gateway::limits::{Limits, Sharing};
 use smh_gateway::policy::{Halts, Hypothetical, RuleMode};
 
 use crate::terminal::{Style, Terminal};
@@ -61,13 +61,15 @@ pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {
     };
     let callers: Callers = snapshot.callers.iter().map(|one| one.caller.clone()).collect();
     let tenants: Tenants = snapshot.tenants.iter().cloned().collect();
+    let now = Instant::now();
     let version = Version {
         snapshot: &snapshot,
         callers: &callers,
         tenants: &tenants,
         halts: &Halts::default(),
         // Offline nothing is used of them.
-        limits: &Limits::new(snapshot.limits.clone()),
+        limits: &Limits::new(snapshot.limits.clone(), Sharing::Alone, now),
+        asked_at: now,
         without_token: &[],
     };
     let explanation = explain(version, &asked, options.at.unwrap_or_else(SystemTime::now));

@@ -43,6 +43,7 @@ pub(super) fn link(
         matches: selector(limit.matches, names, report),
         rate: limit.rate,
         burst: limit.burst,
+        warn_at: limit.warn_at,
         mode: limit.mode,
     });
     (policy, limits.collect())

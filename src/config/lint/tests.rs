@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -12,7 +12,7 @@ use super::*;
 use crate::config::{self, Loaded};
 use crate::delete::{Paths, Route};
 use crate::directory::Tenants;
-use crate::limits::Limits;
+use crate::limits::{Limits, Sharing};
 use crate::policy::Halts;
 use crate::refusal::Refusal;
 
@@ -270,10 +270,10 @@ proptest! {
             .filter(|limit| warned.contains(&(Warning::LimitNeverReached, limit.line)))
             .map(|limit| limit.name.clone()).collect();
         let tenants: Tenants = snapshot.tenants.iter().cloned().collect();
-        let clock = governor::clock::FakeRelativeClock::default();
-        let limits = Limits::with_clock(snapshot.limits.clone(), clock.clone());
+        let mut now = Instant::now();
+        let limits = Limits::new(snapshot.limits.clone(), Sharing::Alone, now);
         for (caller, tenant, user, pause) in deletes {
-            clock.advance(std::time::Duration::from_millis(pause));
+            now += Duration::from_millis(pause);
             let uri = format!("/v1/files/t{}/x{}", tenant + 1, ["", "?user_id=u1", "?user_id=v"][user]).parse().unwrap();
             let caller: &Arc<_> = &snapshot.callers[caller].caller;
             let delete = Route::of(&uri, Paths::Own).unwrap().delete().unwrap();
@@ -281,10 +281,10 @@ proptest! {
             let Ok(permit) = decision.outcome else { continue };
             let subject = permit.subject();
             let used_up: Vec<_> = snapshot.limits.iter()
-                .filter(|limit| limits.wait(&limit.name, &subject).is_some())
+                .filter(|limit| limits.wait(&limit.name, &subject, now).is_some())
                 .map(|limit| &limit.name).collect();
             prop_assert!(used_up.is_empty() || used_up.iter().any(|name| !never.contains(name)), "{used_up:?}");
-            let _ = limits.admit(permit);
+            let _ = limits.admit(permit, now);
         }
     }
 }

@@ -1,0 +1,148 @@
+//! What a store that several gateways share is to charge for one delete, and what it said.
+
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::ids::LimitName;
+use crate::limits::key::Key;
+use crate::limits::quota::Quota;
+use crate::limits::standing::Standing;
+use crate::limits::{Admission, Limits, ShadowLimits, Standings, is_shadow};
+use crate::policy::Permit;
+use crate::refusal::{Exhausted, Refusal};
+
+/// Every limit that is about one delete.
+#[derive(Debug, Default)]
+pub struct Claim(SmallVec<[Claimed; 4]>);
+
+/// One of them.
+#[derive(Debug)]
+pub struct Claimed {
+    position: usize,
+    /// Its name.
+    pub limit: LimitName,
+    /// Whose share it is.
+    pub key: Key,
+    /// How much there is of it.
+    pub quota: Quota,
+    /// What is to be taken for used at least, in nanoseconds: the store may have lost what it knew.
+    pub floor: u64,
+    /// Whether it refuses where there is no room.
+    pub enforced: bool,
+}
+
+/// What the store said of one limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was used before, in nanoseconds, rounded up.
+    pub used: u64,
+    /// Whether it was charged.
+    pub taken: Taken,
+}
+
+/// What became of one limit's charge. Where any is refused, none was charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// There was room.
+    Charged,
+    /// There was none, and it is not enforced.
+    Shadow,
+    /// There was none, and an operator had granted more.
+    Granted,
+    /// There was none.
+    Refused,
+}
+
+impl Claim {
+    /// Its limits, in the order of the file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Claimed> {
+        self.0.iter()
+    }
+
+    /// Whether no limit is about the delete.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Limits {
+    /// What a shared store is to charge for a delete.
+    #[must_use]
+    pub fn claim(&self, permit: &Permit, now: Instant) -> Claim {
+        let (subject, now) = (permit.subject(), self.at(now));
+        let claimed = self.about(&subject).map(|(position, limit)| {
+            let key = limit.rule.per.key(&subject);
+            Claimed {
+                position,
+                limit: limit.rule.name.clone(),
+                key,
+                quota: limit.quota,
+                floor: limit.floor(&key, now),
+                enforced: !is_shadow(limit, permit),
+            }
+        });
+        Claim(claimed.collect())
+    }
+
+    /// A claim for one key of one limit, to look at it.
+    #[must_use]
+    pub fn claim_of(&self, name: &LimitName, key: Key, now: Instant) -> Option<Claim> {
+        let found = self.limits.iter().enumerate().find(|(_, limit)| limit.rule.name == *name);
+        let (position, limit) = found?;
+        let floor = limit.floor(&key, self.at(now));
+        let limit = Claimed {
+            position,
+            limit: name.clone(),
+            key,
+            quota: limit.quota,
+            floor,
+            enforced: true,
+        };
+        Some(Claim(SmallVec::from_iter([limit])))
+    }
+
+    /// Makes an admission of what the shared store said to a claim, and keeps what it said for when it
+    /// does not answer.
+    ///
+    /// # Errors
+    /// As [`Limits::admit`].
+    pub fn settle(
+        &self,
+        permit: Permit,
+        claim: &Claim,
+        verdicts: &[Verdict],
+        now: Instant,
+    ) -> Result<Admission, Refusal> {
+        let now = self.at(now);
+        let (mut shadow, mut warned) = (ShadowLimits::new(), ShadowLimits::new());
+        let mut standings = Standings::new();
+        let mut longest: Option<Exhausted> = None;
+        let refused = verdicts.iter().any(|verdict| verdict.taken == Taken::Refused);
+        for (claimed, verdict) in claim.iter().zip(verdicts) {
+            let Some(limit) = self.limits.get(claimed.position) else { continue };
+            let charged = !refused && verdict.taken == Taken::Charged;
+            let used = verdict.used.saturating_add(u64::from(charged) * claimed.quota.interval());
+            let seen = limit.see(&claimed.key, used, now);
+            warned.extend((charged && seen.warns).then(|| claimed.limit.clone()));
+            match verdict.taken {
+                Taken::Charged if charged => {
+                    standings.push(Standing::new(claimed.position, claimed.quota, used));
+                }
+                Taken::Shadow if !refused => shadow.push(claimed.limit.clone()),
+                Taken::Refused => {
+                    let wait = claimed.quota.charge(verdict.used).err().unwrap_or(Duration::ZERO);
+                    if longest.as_ref().is_none_or(|longest| longest.wait < wait) {
+                        longest = Some(limit.rule.exhausted(wait));
+                    }
+                }
+                Taken::Charged | Taken::Shadow | Taken::Granted => {}
+            }
+        }
+        match longest {
+            Some(exhausted) => Err(Refusal::RateLimited(Box::new(exhausted))),
+            None => Ok(Admission { permit, shadow, warned, standings }),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One limit, and what is used of it.
+
+use std::num::{NonZeroU8, NonZeroU32};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ids::LimitName;
+use crate::limits::key::{Key, Per};
+use crate::limits::quota::{Quota, Rate};
+use crate::limits::store::{MAX_KEYS, Store, Surplus, Usage};
+use crate::policy::{RuleMode, Selector};
+use crate::refusal::Exhausted;
+
+/// One limit, as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitRule {
+    /// How answers call it.
+    pub name: LimitName,
+    /// What it counts for each of.
+    pub per: Per,
+    /// Which deletes it is about.
+    pub matches: Selector,
+    /// How many deletes a window.
+    pub rate: Rate,
+    /// How many at once after a pause.
+    pub burst: NonZeroU32,
+    /// At how many percent an operator is told, once.
+    pub warn_at: Option<NonZeroU8>,
+    /// Whether it refuses.
+    pub mode: RuleMode,
+    /// Where it stands, from 1.
+    pub line: u32,
+}
+
+impl LimitRule {
+    /// Its arithmetic.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        Quota::new(self.rate, self.burst)
+    }
+
+    /// Where this limit and another one count the same deletes for the same keys.
+    pub(super) fn continues(&self, other: &Self) -> bool {
+        self.name == other.name && self.per == other.per
+    }
+
+    pub(super) fn exhausted(&self, wait: Duration) -> Exhausted {
+        Exhausted {
+            limit: self.name.clone(),
+            wait,
+            quota: self.rate.count().get(),
+            window: self.rate.window(),
+        }
+    }
+}
+
+/// Who else counts the same deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sharing {
+    /// Nobody: what is counted here is all there is.
+    #[default]
+    Alone,
+    /// So many replicas, by a store that all of them ask. What is counted here is for when it does
+    /// not answer.
+    Among(NonZeroU32),
+}
+
+pub(super) struct Limit {
+    pub(super) rule: LimitRule,
+    pub(super) quota: Quota,
+    /// What is enforced by this process alone: the quota, or its share of it.
+    alone: Quota,
+    /// What is used of that. Shared with the limit that this one succeeds, where both count alike.
+    own: Arc<Store>,
+    /// What the shared store said last, of the whole quota.
+    seen: Option<Arc<Store>>,
+}
+
+/// What a charge came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Charged {
+    /// What is used now, of the quota by which it was charged.
+    pub(super) used: u64,
+    /// Whether `warn_at` was crossed by it.
+    pub(super) warns: bool,
+}
+
+impl Limit {
+    pub(super) fn new(rule: LimitRule, sharing: Sharing) -> Self {
+        Self::with_keys(rule, sharing, MAX_KEYS)
+    }
+
+    fn with_keys(rule: LimitRule, sharing: Sharing, most: usize) -> Self {
+        let quota = rule.quota();
+        let (alone, seen) = match sharing {
+            Sharing::Alone => (quota, None),
+            Sharing::Among(replicas) => {
+                let seen = Arc::new(Store::new(most, Surplus::Forgotten));
+                (quota.shared_among(replicas), Some(seen))
+            }
+        };
+        let own = Arc::new(Store::new(most, Surplus::Shares));
+        Self { rule, quota, alone, own, seen }
+    }
+
+    /// Another one that goes on where this one is: with the very state while the quotas stay, and from
+    /// the same share of them where they do not.
+    pub(super) fn succeeded_by(&self, rule: LimitRule, sharing: Sharing, now: u64) -> Self {
+        let fresh = Self::new(rule, sharing);
+        let turned = |store: &Arc<Store>, from: Quota, to: Quota| {
+            if from == to {
+                Arc::clone(store)
+            } else {
+                Arc::new(store.turned(now, |used| from.share_of(used.min(from.whole()), to)))
+            }
+        };
+        let seen = match (&self.seen, fresh.seen) {
+            (Some(seen), Some(_)) => Some(turned(seen, self.quota, fresh.quota)),
+            (_, seen) => seen,
+        };
+        Self { own: turned(&self.own, self.alone, fresh.alone), seen, ..fresh }
+    }
+
+    /// Charges by what is known here.
+    pub(super) fn charge(&self, key: &Key, now: u64) -> Result<Charged, Duration> {
+        let at_least = self.seen_share(key, now);
+        self.own.change(key, now, |usage| {
+            let used = self.alone.charge(usage.used.max(at_least))?;
+            usage.used = used;
+            Ok(Charged { used, warns: self.warns(usage, self.alone) })
+        })
+    }
+
+    /// How long there is no room, by what is known here. Charges nothing.
+    pub(super) fn wait(&self, key: &Key, now: u64) -> Option<Duration> {
+        self.alone.charge(self.used_alone(key, now)).err()
+    }
+
+    /// Takes back one charge. Exact: it leaves what would be there had the delete never come.
+    pub(super) fn refund(&self, key: &Key, now: u64) {
+        let interval = self.alone.interval();
+        self.own.change(key, now, |usage| usage.used = usage.used.saturating_sub(interval));
+    }
+
+    /// What the shared store is to take for used at least: it may have lost what it knew.
+    pub(super) fn floor(&self, key: &Key, now: u64) -> u64 {
+        let seen = self.seen.as_ref().map_or(0, |seen| seen.used(key, now));
+        let own = self.own.used(key, now);
+        seen.max(self.alone.share_of(own, self.quota)).min(self.quota.whole())
+    }
+
+    /// Keeps what the shared store says is used.
+    pub(super) fn see(&self, key: &Key, used: u64, now: u64) -> Charged {
+        let Some(seen) = &self.seen else { return Charged { used, warns: false } };
+        seen.change(key, now, |usage| {
+            usage.used = usage.used.max(used);
+            Charged { used, warns: self.warns(usage, self.quota) }
+        })
+    }
+
+    /// What is used of the whole quota, as far as it is known here.
+    pub(super) fn used(&self, key: &Key, now: u64) -> u64 {
+        match &self.seen {
+            Some(_) => self.floor(key, now),
+            None => self.own.used(key, now),
+        }
+    }
+
+    /// Every key of which something is used here.
+    pub(super) fn each(&self, now: u64, each: impl FnMut(&Key, u64)) {
+        self.seen.as_ref().unwrap_or(&self.own).each(now, each);
+    }
+
+    /// How many keys are held.
+    pub(super) fn keys(&self) -> usize {
+        self.own.len() + self.seen.as_ref().map_or(0, |seen| seen.len())
+    }
+
+    /// Takes over what was used when the process ended.
+    pub(super) fn restore(&self, key: &Key, used: u64, now: u64) {
+        let used = used.min(self.quota.whole());
+        self.see(key, used, now);
+        let used = self.quota.share_of(used, self.alone);
+        self.own.change(key, now, |usage| usage.used = usage.used.max(used));
+    }
+
+    /// What of a quota a left-over wait stands for; for headers.
+    pub(super) fn alone(&self) -> Quota {
+        self.alone
+    }
+
+    fn used_alone(&self, key: &Key, now: u64) -> u64 {
+        self.own.used(key, now).max(self.seen_share(key, now))
+    }
+
+    fn seen_share(&self, key: &Key, now: u64) -> u64 {
+        let share = |seen: &Arc<Store>| self.quota.share_of(seen.used(key, now), self.alone);
+        self.seen.as_ref().map_or(0, share)
+    }
+
+    /// Told once, and again only after half of it has grown back: what is used goes up and down around
+    /// it with every delete.
+    fn warns(&self, usage: &mut Usage, quota: Quota) -> bool {
+        let Some(at) = self.rule.warn_at.map(|at| u64::from(at.get())) else { return false };
+        let percent = quota.percent(usage.used);
+        let crosses = percent >= at && !usage.warned;
+        usage.warned = percent >= at || (usage.warned && percent >= at / 2);
+        crosses
+    }
+}

@@ -1,0 +1,113 @@
+//! Limits that several replicas share, without a store: what is claimed, what is made of an answer,
+//! and what goes on alone.
+
+use super::*;
+use crate::limits::{Taken, Verdict};
+
+fn among(replicas: u32) -> Sharing {
+    Sharing::Among(NonZeroU32::new(replicas).unwrap())
+}
+
+fn shared(rules: Vec<LimitRule>, replicas: u32) -> Timed {
+    let now = Instant::now();
+    let limits = Limits::new(rules, among(replicas), now);
+    Timed { limits, now: Rc::new(Cell::new(now)) }
+}
+
+/// What a store says that has used so much of each limit.
+fn answered(
+    limits: &Timed,
+    permit: Permit,
+    verdicts: &[(Duration, Taken)],
+) -> Result<Admission, Refusal> {
+    let claim = limits.limits.claim(&permit, limits.now.get());
+    let nanos = |used: &Duration| u64::try_from(used.as_nanos()).unwrap();
+    let verdicts: Vec<_> =
+        verdicts.iter().map(|(used, taken)| Verdict { used: nanos(used), taken: *taken }).collect();
+    assert_eq!(claim.iter().len(), verdicts.len());
+    limits.limits.settle(permit, &claim, &verdicts, limits.now.get())
+}
+
+#[test]
+fn alone_each_replica_lets_its_share_through() {
+    for (burst, replicas, each) in [(9, 3, 3), (10, 3, 3), (1, 3, 1), (4, 1, 4)] {
+        let limits = shared(vec![per_caller(1, burst)], replicas);
+        assert_eq!(left(&limits, "a"), each, "{burst} among {replicas}");
+        // Grows back at its share of the rate.
+        limits.advance(SECOND * replicas);
+        assert_eq!(left(&limits, "a"), 1, "{burst} among {replicas}");
+    }
+}
+
+#[test]
+fn alone_a_replica_begins_where_the_store_was() {
+    let limits = shared(vec![per_caller(1, 9)], 3);
+    answered(&limits, permit("a", "photos/x"), &[(SECOND * 5, Taken::Charged)]).unwrap();
+    // Six of nine are used: of its own three, two.
+    assert_eq!(left(&limits, "a"), 1);
+    assert_eq!(left(&limits, "b"), 3);
+}
+
+#[test]
+fn the_store_is_told_what_it_may_have_lost() {
+    let limits = shared(vec![per_caller(1, 9)], 3);
+    let floor = |limits: &Timed| {
+        let claim = limits.limits.claim(&permit("a", "photos/x"), limits.now.get());
+        Duration::from_nanos(claim.iter().next().unwrap().floor)
+    };
+    assert_eq!(floor(&limits), Duration::ZERO);
+    answered(&limits, permit("a", "photos/x"), &[(SECOND * 5, Taken::Charged)]).unwrap();
+    assert_eq!(floor(&limits), SECOND * 6);
+    limits.advance(SECOND * 2);
+    assert_eq!(floor(&limits), SECOND * 4, "it grows back");
+    // What was let through alone counts as if every replica had done the same.
+    limits.advance(SECOND * 10);
+    assert_eq!(left(&limits, "a"), 3);
+    assert_eq!(floor(&limits), SECOND * 9);
+}
+
+#[test]
+fn an_answer_is_an_admission_or_the_longest_wait() {
+    let rules = vec![
+        per_caller(1, 4),
+        LimitRule { mode: RuleMode::Shadow, ..limit("shadow", Per::default(), 1, 1) },
+        limit("all", Per::default(), 1, 8),
+    ];
+    let limits = shared(rules, 1);
+    let ask = |verdicts: &[(Duration, Taken)]| answered(&limits, permit("a", "photos/x"), verdicts);
+    let admission =
+        ask(&[(SECOND, Taken::Charged), (SECOND, Taken::Shadow), (SECOND * 5, Taken::Charged)])
+            .unwrap();
+    assert_eq!(admission.shadow().len(), 1);
+    let told = limits.limits.told(&admission).unwrap();
+    assert_eq!(told.limit, "\"l\";r=2;t=2, \"all\";r=2;t=6");
+    let refused = ask(&[
+        (SECOND * 4, Taken::Refused),
+        (SECOND / 2, Taken::Shadow),
+        (SECOND * 17 / 2, Taken::Refused),
+    ]);
+    let Err(Refusal::RateLimited(exhausted)) = refused else { panic!("{refused:?}") };
+    assert_eq!((exhausted.limit.as_str(), exhausted.wait), ("all", SECOND * 3 / 2));
+    let granted = ask(&[
+        (SECOND * 4, Taken::Granted),
+        (Duration::ZERO, Taken::Charged),
+        (SECOND, Taken::Charged),
+    ]);
+    assert!(granted.is_ok());
+}
+
+#[test]
+fn a_store_that_is_taken_away_or_put_there_keeps_the_share_that_is_used() {
+    let before = limits(vec![per_caller(1, 9)]);
+    for _ in 0..6 {
+        assert_eq!(refused(&before, permit("a", "photos/x")), None);
+    }
+    let now = before.now.get();
+    let after = before.limits.succeeded_by(vec![per_caller(1, 9)], among(3), now);
+    let after = Timed { limits: after, now: Rc::clone(&before.now) };
+    let claim = after.limits.claim(&permit("a", "photos/x"), now);
+    assert_eq!(claim.iter().next().unwrap().floor, 6_000_000_000);
+    assert_eq!(left(&after, "a"), 1);
+    let back = after.succeeded_by(vec![per_caller(1, 9)]);
+    assert_eq!(left(&back, "a"), 0);
+}
