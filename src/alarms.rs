@@ -73,7 +73,7 @@ impl Alarms {
     pub fn resume(&self) {
         let halted = self.halts.swap(Arc::default());
         for tenant in halted.iter() {
-            tracing::warn!(%tenant, "deletes are resumed: the configuration was edited");
+            tracing::warn!(%tenant, "deletes are resumed: another configuration is in force");
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use self::watch::{Step, Watch};
+use self::watch::{Steadiness, Step, Watch};
 use crate::config::report::{Noted, Report};
 use crate::config::{self, Loaded, Snapshot, Watched};
 use crate::gateway::{Applied, Gateway, Phase};
@@ -85,16 +85,24 @@ impl Reloads {
         let now = watch.files().look_again();
         match watch.seen(now, Instant::now()) {
             Step::Wait => {}
+            Step::Restless => tracing::warn!(
+                "the configuration is not taken: its files change all the time; it is once they hold still"
+            ),
             Step::Unchanged => self.answer_unchanged(),
             Step::Load => {
-                let loaded = config::load(&self.gateway.in_force().snapshot.file);
+                let loaded = self.load();
                 // Some files are read twice in a load: both times it must be the same.
                 let after = loaded.watched.look_again();
-                if watch.loaded(&loaded.watched, after) {
-                    self.take(loaded);
+                match watch.loaded(&loaded.watched, after, Instant::now()) {
+                    Steadiness::Steady => self.take(loaded),
+                    Steadiness::Not => {}
                 }
             }
         }
+    }
+
+    fn load(&self) -> Loaded {
+        config::load(&self.gateway.in_force().snapshot.file)
     }
 
     fn take(&self, loaded: Loaded) {
@@ -114,7 +122,9 @@ impl Reloads {
 
     fn apply(&self, snapshot: Snapshot, before: &Snapshot, report: &Report) {
         let snapshot = Arc::new(snapshot);
-        let Applied { needs_restart } = self.gateway.apply(Arc::clone(&snapshot));
+        let Some(Applied { needs_restart }) = self.gateway.apply(Arc::clone(&snapshot)) else {
+            return;
+        };
         *self.rejected.lock() = None;
         self.gateway.metrics().config.applied();
         let (old, sha256) = (before.sha256.as_str(), snapshot.sha256.as_str());
@@ -155,6 +165,11 @@ impl Reloads {
         match self.rejected() {
             None => tracing::info!(sha256, "nothing is reloaded: the files are those in force"),
             Some(rejected) => {
+                // Not only the files decide: a rule ends, a group of the system comes to be.
+                let again = self.load();
+                if again.snapshot.is_some() {
+                    return self.take(again);
+                }
                 let first = rejected.problems.first().map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(
                     first,
@@ -174,7 +189,7 @@ pub const MOST_SHOWN: usize = 20;
 
 /// How often the files are looked at. A change is in force after two looks, or three where it
 /// names another file.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(400);
 
 /// The same where somebody waits for it.
 const HURRY: Duration = Duration::from_millis(50);

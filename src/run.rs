@@ -179,18 +179,14 @@ fn cause(error: &TlsError) -> String {
     std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default()
 }
 
-/// Follows the files that hold secrets, and notices an operator who edits the others: no event is relied upon, since mounts are swapped in ways
-/// that give none.
+/// Follows the files that hold secrets: no event is relied upon, since mounts are swapped in ways that
+/// give none.
 async fn refresh_secrets(gateway: Arc<Gateway>) {
     loop {
         tokio::time::sleep(REFRESH).await;
         let gateway = Arc::clone(&gateway);
         // It cannot be cancelled and does not panic; if it did, the next round would be tried.
-        let look = move || {
-            gateway.refresh_secrets();
-            gateway.look_for_an_operator();
-        };
-        let _ = tokio::task::spawn_blocking(look).await;
+        let _ = tokio::task::spawn_blocking(move || gateway.refresh_secrets()).await;
     }
 }
 

@@ -95,7 +95,7 @@ fn answer<B>(request: &Request<B>, gateway: &Gateway, reloads: &Reloads) -> Resp
         "/readyz" => readiness(gateway),
         "/metrics" => metrics(gateway, request.headers()),
         "/api/status" => json(StatusCode::OK, &status(gateway, reloads)),
-        "/api/config" => json(StatusCode::OK, &gateway.in_force().snapshot.redacted()),
+        "/api/config" => json(StatusCode::OK, &gateway.shown()),
         _ => {
             let configuration = configuration::summary(gateway, reloads);
             let status = status(gateway, reloads);

@@ -191,16 +191,6 @@ fn is_empty(bytes: &[u8]) -> bool {
     bytes.len() <= MAX_FILE_BYTES && text.iter().all(u8::is_ascii_whitespace)
 }
 
-/// The SHA-256 of both files as they are now, to notice an edit. `None` while one cannot be read.
-#[must_use]
-pub fn sha256_now(snapshot: &Snapshot) -> Option<String> {
-    let mut hash = Sha256::new();
-    for path in std::iter::once(&snapshot.file).chain(&snapshot.policy_file) {
-        hash.update(read_file(path).ok()?);
-    }
-    Some(hex::encode(hash.finalize()))
-}
-
 /// A file that nobody follows.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Watched::default().read(path)

@@ -61,6 +61,19 @@ impl Watched {
         self.files.len() == other.files.len() && self.files.iter().zip(&other.files).all(same)
     }
 
+    /// Whether these are the files that were seen before, and nothing was written in between but what is
+    /// settled: a file that is replaced by its like again and again holds up no other.
+    #[must_use]
+    pub fn is_still(&self, before: &Self, settled: &Self) -> bool {
+        let held = |seen: &Seen| {
+            settled.files.iter().any(|one| one.path == seen.path && one.holds_as(seen))
+        };
+        self.files.len() == before.files.len()
+            && self.files.iter().zip(&before.files).all(|(now, before)| {
+                now == before || (now.path == before.path && held(now) && held(before))
+            })
+    }
+
     /// Whether one of the files cannot be read.
     #[must_use]
     pub fn lacks_a_file(&self) -> bool {

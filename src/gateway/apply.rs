@@ -1,26 +1,52 @@
 //! From one version of the configuration to the next: what it takes over, and what needs a restart.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
+use serde_json::Value;
 
-use crate::authenticate::{Keyring, read_all};
+use crate::authenticate::{Credential, Keyring, read_all};
 use crate::complaints::Round;
 use crate::config::Snapshot;
+use crate::directory::Caller;
 use crate::gateway::{Gateway, InForce, Phase};
+use crate::ids::CallerName;
 use crate::issuer_keys::IssuerKeys;
 use crate::limits::{Limits, Sharing};
 use crate::metrics::Metrics;
 use crate::token::Tokens;
 use crate::upstream::Settings;
 
-/// What became of a new configuration.
+/// A new configuration was put in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     /// The parts of gateway.yaml that differ from what the process was started with, and stay as they
     /// were until it is started again.
     pub needs_restart: Vec<&'static str>,
+}
+
+/// How callers may prove themselves rests on the listeners that run: loopback is no proof where others
+/// reach one, and a CA vouches for every SPIFFE id. So while the listeners of the configuration wait
+/// for a restart, such ways are those of the last one that fitted the listeners that run, as far as
+/// they are still there.
+struct Fitting<'s>(Option<HashMap<&'s CallerName, &'s [Credential]>>);
+
+impl<'s> Fitting<'s> {
+    fn of(snapshot: &Snapshot, last: &'s Snapshot) -> Self {
+        if snapshot.listeners == last.listeners {
+            return Self(None);
+        }
+        let callers = last.callers.iter();
+        Self(Some(callers.map(|one| (&one.caller.name, one.credentials.as_slice())).collect()))
+    }
+
+    fn takes(&self, caller: &Caller, way: &Credential) -> bool {
+        let rests_on_listeners = matches!(way, Credential::Loopback | Credential::SpiffeId(_));
+        let Some(fitted) = self.0.as_ref().filter(|_| rests_on_listeners) else { return true };
+        fitted.get(&caller.name).is_some_and(|ways| ways.contains(way))
+    }
 }
 
 /// The state that one version hands on to the next.
@@ -30,6 +56,8 @@ pub(super) struct Before<'b> {
     pub(super) issuer_keys: &'b IssuerKeys,
     pub(super) upstream: &'b Settings,
     pub(super) keyring: &'b Mutex<Keyring>,
+    /// The last configuration that fitted the listeners that run.
+    pub(super) fitted: &'b Arc<Snapshot>,
 }
 
 impl Before<'_> {
@@ -50,16 +78,19 @@ impl Before<'_> {
         let mut keyring = {
             let before = self.keyring.lock();
             let issuers = before.issuers().succeeded_by(issuer_keys.issuers());
-            before.succeeded_by(snapshot.credentials(), Arc::new(issuers))
+            let fitting = Fitting::of(&snapshot, self.fitted);
+            let ways = snapshot.credentials().filter(|(caller, way)| fitting.takes(caller, way));
+            before.succeeded_by(ways, Arc::new(issuers))
         };
         keyring.take(read_all(keyring.sources()), &mut |caller, error| {
             round.unreadable("API key of caller", caller.name.as_str(), error);
         });
+        let fits = snapshot.listeners == self.fitted.listeners;
         let in_force = InForce {
+            fitted: Arc::clone(if fits { &snapshot } else { self.fitted }),
             tenants: Arc::new(snapshot.tenants.iter().cloned().collect()),
             authenticator: Arc::new(keyring.authenticator()),
             issuer_keys: Arc::new(issuer_keys),
-            policy: Arc::new(snapshot.policy.clone()),
             limits: Arc::new(self.limits.succeeded_by(
                 snapshot.limits.clone(),
                 Sharing::Alone,
@@ -82,12 +113,12 @@ impl Gateway {
     /// rest is applied.
     ///
     /// Blocks on files, so not for a thread that serves; to be called in the runtime of the helpers,
-    /// which then has the tasks of what is new. Nothing is put in force any more once the gateway is
-    /// draining.
-    pub fn apply(self: &Arc<Self>, snapshot: Arc<Snapshot>) -> Applied {
+    /// which then has the tasks of what is new. `None`: the gateway is draining, and nothing is put in
+    /// force any more.
+    pub fn apply(self: &Arc<Self>, snapshot: Arc<Snapshot>) -> Option<Applied> {
         let _turn = self.changing.lock();
         if *self.phase.borrow() >= Phase::Draining {
-            return Applied { needs_restart: self.needs_restart() };
+            return None;
         }
         // Whatever this adds, a gateway that was ready stays so.
         self.is_ready();
@@ -98,6 +129,7 @@ impl Gateway {
             issuer_keys: &before.issuer_keys,
             upstream: &before.upstream,
             keyring: &self.keyring,
+            fitted: &before.fitted,
         };
         // Not ended: it looks at what is new alone, and tells nothing of the rest.
         let mut round = self.complaints.round();
@@ -109,20 +141,39 @@ impl Gateway {
         *self.keyring.lock() = keyring;
         self.in_force.store(Arc::clone(&next));
         next.tokens.settle(&before.tokens, &next.snapshot.grantees(), &next.upstream);
-        Applied { needs_restart: self.needs_restart() }
+        if next.snapshot.sha256 != before.snapshot.sha256 {
+            // An operator has looked, and what was written is valid.
+            self.alarms.resume();
+        }
+        Some(Applied { needs_restart: self.needs_restart() })
     }
 
     /// The parts of gateway.yaml in force that are not what the process was started with: they wait
     /// for a restart.
     #[must_use]
     pub fn needs_restart(&self) -> Vec<&'static str> {
-        let (now, first) = (&self.in_force().snapshot, &self.started_with);
+        let in_force = self.in_force();
+        let (now, first) = (&in_force.snapshot, &self.started_with);
+        let fitting = Fitting::of(now, &in_force.fitted);
+        let mut ways = now.credentials();
         let differs = [
+            ("callers", ways.any(|(caller, way)| !fitting.takes(&caller, &way))),
             ("listeners", now.listeners != first.listeners),
             ("admin", now.admin != first.admin),
             ("workers", now.workers != first.workers),
             ("log", now.log != first.log),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
+    /// The configuration in force, for people: what waits for a restart is as it runs.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        let mut shown = self.in_force().snapshot.redacted();
+        let mut first = self.started_with.redacted();
+        for part in ["listeners", "admin", "workers"] {
+            shown[part] = first[part].take();
+        }
+        shown
     }
 }

@@ -16,13 +16,12 @@ use self::apply::Before;
 use crate::alarms::Alarms;
 use crate::authenticate::{Authenticator, Keyring, read_all};
 use crate::complaints::{Complaints, Round};
-use crate::config::{self, Snapshot};
+use crate::config::Snapshot;
 use crate::directory::Tenants;
 use crate::issuer_keys::IssuerKeys;
 use crate::limits::{Guesses, Limits, Sharing};
 use crate::listener::{Listener, Refreshed};
 use crate::metrics::Metrics;
-use crate::policy::Policy;
 use crate::tally::Tally;
 use crate::token::Tokens;
 use crate::upstream::Settings;
@@ -36,8 +35,6 @@ pub struct InForce {
     pub authenticator: Arc<Authenticator>,
     /// The keys of those who issue their JWTs.
     pub issuer_keys: Arc<IssuerKeys>,
-    /// The rules.
-    pub policy: Arc<Policy>,
     /// The limits, with what is used of them.
     pub limits: Arc<Limits>,
     /// The tokens, with what is known of them.
@@ -48,6 +45,8 @@ pub struct InForce {
     pub max_in_flight: usize,
     /// The configuration that all this was made of.
     pub snapshot: Arc<Snapshot>,
+    /// The last one that fitted the listeners that run: this one, unless listeners wait for a restart.
+    fitted: Arc<Snapshot>,
     /// Since when these files are in force.
     pub since: SystemTime,
 }
@@ -91,8 +90,6 @@ pub struct Gateway {
     started_with: Arc<Snapshot>,
     metrics: Arc<Metrics>,
     alarms: Alarms,
-    /// Both files as they were when a tenant had been halted; `None` while none is.
-    halted_with: Mutex<Option<String>>,
     in_flight: Tally,
     connections: Tally,
     phase: watch::Sender<Phase>,
@@ -115,6 +112,7 @@ impl Gateway {
             issuer_keys: &IssuerKeys::default(),
             upstream: &snapshot.upstream,
             keyring: &Mutex::default(),
+            fitted: &snapshot,
         };
         let (in_force, keyring) = nothing.succeeded_by(Arc::clone(&snapshot), &metrics, &mut round);
         round.end();
@@ -128,7 +126,6 @@ impl Gateway {
             started_with: snapshot,
             metrics,
             alarms: Alarms::default(),
-            halted_with: Mutex::default(),
             in_flight: Tally::default(),
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -223,24 +220,6 @@ impl Gateway {
             self.was_ready.store(true, Ordering::Relaxed);
         }
         had_all && *self.phase.borrow() == Phase::Serving
-    }
-
-    /// Resumes what was halted once the configuration has been edited since. Blocks on files.
-    pub fn look_for_an_operator(&self) {
-        let mut seen = self.halted_with.lock();
-        if self.alarms.halts().is_empty() {
-            *seen = None;
-            return;
-        }
-        let Some(now) = config::sha256_now(&self.in_force().snapshot) else { return };
-        match &*seen {
-            None => *seen = Some(now),
-            Some(before) if *before == now => {}
-            Some(_) => {
-                self.alarms.resume();
-                *seen = None;
-            }
-        }
     }
 
     /// Reads the secrets again. Blocks on files, so not for a thread that serves.

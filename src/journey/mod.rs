@@ -107,7 +107,8 @@ impl Worker {
 
         let caller = self.caller(&in_force, head, inbound, deadline, record).await?;
         let (halts, now) = (self.gateway.alarms().halts(), SystemTime::now());
-        let decision = in_force.policy.decide(&in_force.tenants, &halts, caller, delete, now);
+        let decision =
+            in_force.snapshot.policy.decide(&in_force.tenants, &halts, caller, delete, now);
         record.unheeded(decision.unheeded);
         if intent == Intent::DryRun {
             return Ok(dry_run(decision.outcome, &in_force, record));
@@ -223,7 +224,7 @@ impl Worker {
 
     /// What the answer means for the caller's file, whether or not it can be relayed.
     fn notice(&self, answer: &Answer, permit: &Permit, in_force: &InForce, record: &mut Record) {
-        let rule = in_force.policy.irreversible_deletes;
+        let rule = in_force.snapshot.policy.irreversible_deletes;
         let meaning = Meaning::of(answer, permit);
         let (alarms, metrics) = (self.gateway.alarms(), self.gateway.metrics());
         alarms.notice(meaning, permit, record.id(), rule, metrics);

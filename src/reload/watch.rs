@@ -14,8 +14,10 @@ pub(super) struct Watch {
     settled: Watched,
     /// What the last look saw, and the files that the next one looks at.
     last: Watched,
-    /// Since when not every file can be read.
-    lacking: Option<Instant>,
+    /// Since when what is there is not what is settled, if it is not.
+    differing: Option<Instant>,
+    /// Whether it was told that it does not settle.
+    told: bool,
     asked: bool,
 }
 
@@ -28,11 +30,28 @@ pub(super) enum Step {
     Unchanged,
     /// Load what is there, and tell [`Watch::loaded`].
     Load,
+    /// It has been changing for so long that somebody should know.
+    Restless,
+}
+
+/// What a load saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Steadiness {
+    /// What was seen twice: it is to be taken.
+    Steady,
+    /// Something else, or it lacks a file that may be about to come: it has to be seen again.
+    Not,
 }
 
 impl Watch {
     pub(super) fn new(in_force: Watched) -> Self {
-        Self { settled: in_force.clone(), last: in_force, lacking: None, asked: false }
+        Self {
+            settled: in_force.clone(),
+            last: in_force,
+            differing: None,
+            told: false,
+            asked: false,
+        }
     }
 
     /// What to look at.
@@ -52,38 +71,47 @@ impl Watch {
 
     /// Takes in a look at the files.
     pub(super) fn seen(&mut self, now: Watched, at: Instant) -> Step {
-        let again = now == self.last;
+        let again = now.is_still(&self.last, &self.settled);
         self.last = now;
-        self.lacking = self.last.lacks_a_file().then(|| self.lacking.unwrap_or(at));
-        // Whoever asks is not in the middle of a swap.
-        let waited = self.asked
-            || self.lacking.is_none_or(|since| at.saturating_duration_since(since) >= SWAP);
         if self.last.same_content(&self.settled) {
+            (self.differing, self.told) = (None, false);
             let answers = self.asked && again;
             self.asked &= !answers;
-            if answers { Step::Unchanged } else { Step::Wait }
-        } else if again && waited {
+            return if answers { Step::Unchanged } else { Step::Wait };
+        }
+        let since = *self.differing.get_or_insert(at);
+        if again {
             Step::Load
+        } else if !self.told && at.saturating_duration_since(since) >= RESTLESS {
+            self.told = true;
+            Step::Restless
         } else {
             Step::Wait
         }
     }
 
-    /// Takes in what a load read, and what the same files were behind it. Says whether that is
-    /// what was seen twice; if not, it has to be seen again, with the files that it names now.
-    pub(super) fn loaded(&mut self, read: &Watched, after: Watched) -> bool {
-        let steady = *read == self.last && *read == after;
+    /// Takes in what a load read, and what the same files were behind it. Where that is not what was
+    /// seen twice, it has to be seen again, with the files that it names now.
+    pub(super) fn loaded(&mut self, read: &Watched, after: Watched, at: Instant) -> Steadiness {
+        let still = read.is_still(&self.last, &self.settled) && after.is_still(read, &self.settled);
+        let since = self.differing.unwrap_or(at);
+        // Whoever asks is not in the middle of a swap.
+        let swapped = self.asked || at.saturating_duration_since(since) >= SWAP;
+        let steady = still && (swapped || !read.lacks_a_file());
         if steady {
             self.settled = after.clone();
-            self.asked = false;
+            (self.differing, self.told, self.asked) = (None, false, false);
         }
         self.last = after;
-        steady
+        if steady { Steadiness::Steady } else { Steadiness::Not }
     }
 }
 
 /// A file that is gone this long is not being swapped any more.
 const SWAP: Duration = Duration::from_secs(3);
+
+/// An edit takes less than this.
+const RESTLESS: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

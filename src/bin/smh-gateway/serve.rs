@@ -12,6 +12,12 @@ use crate::terminal::Terminal;
 use crate::{Answer, Outcome};
 
 pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before the files are read, which can take a while: a signal must not kill the process.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new()?
+    };
     let snapshot = match config::load(config).into_result() {
         Ok((snapshot, warnings)) => {
             terminal.report(&warnings);
@@ -22,17 +28,14 @@ pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
             return Ok(Answer::No);
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(snapshot));
+    let served = runtime.block_on(serve(snapshot, signals));
     // Dropping it would wait for file reads that may never end.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(snapshot: config::Snapshot) -> Outcome {
+async fn serve(snapshot: config::Snapshot, mut signals: Signals) -> Outcome {
     let (workers, sha256) = (snapshot.workers, snapshot.sha256.clone());
-    // Before anything is served: a signal that comes early must not kill the process.
-    let mut signals = Signals::new()?;
     let running = Running::start(snapshot, io::stdout()).await?;
     for address in running.addresses() {
         tracing::info!(%address, "listening for deletes");

@@ -1,4 +1,5 @@
-use super::Step::{Load, Unchanged, Wait};
+use super::Steadiness::{Not, Steady};
+use super::Step::{Load, Restless, Unchanged, Wait};
 use super::*;
 
 /// A policy with this content, written at this time; or none. The gateway's file never changes.
@@ -12,7 +13,7 @@ fn files(policy: Policy) -> Watched {
 enum Event {
     Seen(u64, Policy, Step),
     /// A load reads this, finds that behind it, and it is taken or not.
-    Loads(Policy, Policy, bool),
+    Loads(Policy, Policy, Steadiness),
     Asked,
 }
 use Event::{Asked, Loads, Seen};
@@ -23,14 +24,16 @@ const B: Policy = Some(("b", 2));
 fn play(what: &str, events: Vec<Event>) {
     let mut watch = Watch::new(files(A));
     let start = Instant::now();
+    let mut last = start;
     for (number, event) in events.into_iter().enumerate() {
         match event {
             Seen(at, policy, step) => {
-                let at = start + Duration::from_millis(at);
-                assert_eq!(watch.seen(files(policy), at), step, "{what}, event {number}");
+                last = start + Duration::from_millis(at);
+                assert_eq!(watch.seen(files(policy), last), step, "{what}, event {number}");
             }
             Loads(read, after, taken) => {
-                assert_eq!(watch.loaded(&files(read), files(after)), taken, "{what}, {number}");
+                let loaded = watch.loaded(&files(read), files(after), last);
+                assert_eq!(loaded, taken, "{what}, event {number}");
             }
             Asked => watch.ask(),
         }
@@ -45,11 +48,11 @@ fn a_change_is_taken_once_it_was_seen_twice_and_loaded_as_it_was_seen() {
         vec![
             Seen(500, B, Wait),
             Seen(1000, B, Load),
-            Loads(B, B, true),
+            Loads(B, B, Steady),
             Seen(1500, B, Wait),
             Seen(2000, Some(("a", 3)), Wait),
             Seen(2500, Some(("a", 3)), Load),
-            Loads(Some(("a", 3)), Some(("a", 3)), true),
+            Loads(Some(("a", 3)), Some(("a", 3)), Steady),
             Seen(3000, Some(("a", 3)), Wait),
         ],
     );
@@ -81,9 +84,9 @@ fn what_is_loaded_is_what_was_seen_or_has_to_be_seen_again() {
             vec![
                 Seen(500, B, Wait),
                 Seen(1000, B, Load),
-                Loads(read, after, false),
+                Loads(read, after, Not),
                 Seen(1500, c, Load),
-                Loads(c, c, true),
+                Loads(c, c, Steady),
                 Seen(2000, c, Wait),
             ],
         );
@@ -96,30 +99,38 @@ fn a_file_that_is_gone_for_a_moment_is_waited_for_and_then_told_of_once() {
         "a swap",
         vec![
             Seen(500, None, Wait),
-            Seen(1000, None, Wait),
-            Seen(3400, None, Wait),
-            Seen(3600, B, Wait),
-            Seen(4100, B, Load),
+            Seen(1000, None, Load),
+            Loads(None, None, Not),
+            Seen(1500, None, Load),
+            Loads(None, B, Not),
+            Seen(2000, B, Load),
+            Loads(B, B, Steady),
         ],
     );
     play(
         "gone and back as it was",
-        vec![Seen(500, None, Wait), Seen(1000, None, Wait), Seen(1500, A, Wait)],
+        vec![
+            Seen(500, None, Wait),
+            Seen(1000, None, Load),
+            Loads(None, A, Not),
+            Seen(1500, A, Wait),
+        ],
     );
     play(
         "gone for good",
         vec![
             Seen(500, None, Wait),
-            Seen(3400, None, Wait),
+            Seen(3400, None, Load),
+            Loads(None, None, Not),
             Seen(3500, None, Load),
-            Loads(None, None, true),
+            Loads(None, None, Steady),
             Seen(4000, None, Wait),
             Seen(60_000, None, Wait),
             Seen(60_500, A, Wait),
             Seen(61_000, A, Load),
-            Loads(A, A, true),
+            Loads(A, A, Steady),
             Seen(61_500, None, Wait),
-            Seen(62_000, None, Wait),
+            Seen(62_000, None, Load),
         ],
     );
 }
@@ -132,15 +143,15 @@ fn whoever_asks_is_answered_once_and_after_two_looks_that_agree() {
     );
     play(
         "a change",
-        vec![Asked, Seen(10, B, Wait), Seen(60, B, Load), Loads(B, B, true), Seen(560, B, Wait)],
+        vec![Asked, Seen(10, B, Wait), Seen(60, B, Load), Loads(B, B, Steady), Seen(560, B, Wait)],
     );
     play(
         "the same bytes again",
-        vec![Asked, Seen(10, Some(("a", 9)), Wait), Seen(60, Some(("a", 9)), Unchanged)],
+        vec![Asked, Seen(10, Some(("a", 9)), Unchanged), Seen(60, Some(("a", 9)), Wait)],
     );
     play(
         "a file that is gone",
-        vec![Asked, Seen(10, None, Wait), Seen(60, None, Load), Loads(None, None, true)],
+        vec![Asked, Seen(10, None, Wait), Seen(60, None, Load), Loads(None, None, Steady)],
     );
 }
 
@@ -155,8 +166,52 @@ fn files_that_are_named_for_the_first_time_are_seen_twice_as_well() {
         ("policy.yaml", B),
         ("roots.pem", Some(("roots", 1))),
     ]);
-    assert!(!watch.loaded(&more, more.clone()));
+    assert_eq!(watch.loaded(&more, more.clone(), at), Not);
     assert_eq!(*watch.files(), more, "it is looked at from now on");
     assert_eq!(watch.seen(more.clone(), at), Load);
-    assert!(watch.loaded(&more, more.clone()));
+    assert_eq!(watch.loaded(&more, more.clone(), at), Steady);
+}
+
+#[test]
+fn a_file_that_is_replaced_by_its_like_all_the_time_holds_up_no_change_of_another() {
+    let mut watch = Watch::new(files(A));
+    let at = Instant::now();
+    let churned = |at, policy| {
+        Watched::made_up(&[("gateway.yaml", Some(("listeners", at))), ("policy.yaml", policy)])
+    };
+    assert_eq!(watch.seen(churned(2, A), at), Wait);
+    assert_eq!(watch.seen(churned(3, B), at), Wait);
+    assert_eq!(watch.seen(churned(4, B), at), Load);
+    assert_eq!(watch.loaded(&churned(5, B), churned(6, B), at), Steady);
+    assert_eq!(watch.seen(churned(7, B), at), Wait);
+}
+
+#[test]
+fn files_that_never_hold_still_are_told_of_once() {
+    let c = |at| Some(("c", at));
+    play(
+        "written all the time",
+        vec![
+            Seen(500, c(1), Wait),
+            Seen(10_400, c(2), Wait),
+            Seen(10_500, c(3), Restless),
+            Seen(11_000, c(4), Wait),
+            Seen(11_500, c(4), Load),
+            Loads(c(4), c(4), Steady),
+            Seen(12_000, B, Wait),
+            Seen(30_000, c(9), Wait),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_named_no_more_may_go_at_the_same_time() {
+    let mut watch = Watch::new(files(A));
+    let at = Instant::now();
+    let gone = Watched::made_up(&[("gateway.yaml", Some(("no policy", 2))), ("policy.yaml", None)]);
+    assert_eq!((watch.seen(gone.clone(), at), watch.seen(gone, at)), (Wait, Load));
+    let now = Watched::made_up(&[("gateway.yaml", Some(("no policy", 2)))]);
+    assert_eq!(watch.loaded(&now, now.clone(), at), Not, "another list");
+    assert_eq!(watch.seen(now.clone(), at), Load);
+    assert_eq!(watch.loaded(&now, now.clone(), at), Steady);
 }

@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 
 use crate::callers::signer::{Signer, key_set};
 use crate::callers::{self, REPORTS, bearer, keys_in_file, projected};
-use crate::support::{GATEWAY_YAML, Gateway, KEY, LIBRARY, Smh, TOKEN, becomes, request, send};
+use crate::support::{
+    GATEWAY_YAML, Gateway, KEY, LIBRARY, OTHER_KEY, Smh, TOKEN, becomes, request, send,
+};
 use crate::upstream::{Authority, Encrypted};
 
 /// A gateway with one worker, so that there is one pool of connections.
@@ -195,9 +197,13 @@ async fn a_halt_outlives_the_same_files_and_ends_with_an_edit() {
     assert_eq!(gateway.delete("/v1/files/t1/a").await.status(), 204);
     for _ in 0..3 {
         gateway.apply().await;
-        gateway.running.gateway().look_for_an_operator();
         assert_eq!(gateway.delete("/v1/files/t1/b").await.code(), "Frozen");
     }
+    // Nobody has looked who writes something that is not valid.
+    gateway.folder.write("policy.yaml", "irreversible_deletes: halt\nrulez: [\n");
+    super::becomes_rejected(&gateway).await;
+    assert_eq!(gateway.delete("/v1/files/t1/b").await.code(), "Frozen");
+    gateway.folder.write("policy.yaml", "irreversible_deletes: halt\n");
     gateway.edit("policy.yaml", "halt", "alarm");
     gateway.apply().await;
     becomes("it goes on", async || gateway.delete("/v1/files/t1/b").await.status() == 204).await;
@@ -240,7 +246,7 @@ async fn what_needs_a_restart_is_named_until_it_is_as_it_was_and_the_rest_is_app
     assert_eq!(shown().await["needs_restart"], json!(named));
     assert_ne!(shown().await["sha256"], before["sha256"]);
     // The new grant counts, and the listener still takes only its own paths.
-    let other = request("/v1/files/t1/a", &[]).replace(KEY, crate::support::OTHER_KEY);
+    let other = request("/v1/files/t1/a", &[]).replace(KEY, OTHER_KEY);
     assert_eq!(gateway.send(&other).await.status(), 200);
     let route = gateway.delete("/api/v1/file/smhxxx/spacexxx/a").await;
     assert_eq!(route.code(), "UnknownRoute");
@@ -249,6 +255,39 @@ async fn what_needs_a_restart_is_named_until_it_is_as_it_was_and_the_rest_is_app
     assert_eq!(gateway.apply().await.needs_restart, [""; 0]);
     gateway.edit("gateway.yaml", "admin:\n  address: 127.0.0.1:0", "admin:\n  address: none");
     assert_eq!(gateway.apply().await.needs_restart, ["admin"]);
+}
+
+/// What waits for a restart must not be taken for what runs: a loopback address proves nothing on a
+/// listener that others reach.
+#[tokio::test]
+async fn a_way_to_prove_oneself_that_rests_on_other_listeners_waits_for_them() {
+    let smh = Smh::start().await.with_file("a").with_file("b");
+    let yaml = GATEWAY_YAML
+        .replace("address: 127.0.0.1:0\nadmin", "address: 0.0.0.0:0\n    plaintext: true\nadmin");
+    let gateway = Gateway::with(&yaml, None, smh.address).await;
+    let nobody = "DELETE /v1/files/t1/a HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n";
+    let here = std::net::SocketAddr::from(([127, 0, 0, 1], gateway.address().port()));
+    let answer = async || send(here, nobody.as_bytes()).await.status();
+    gateway.edit("gateway.yaml", "0.0.0.0:0\n    plaintext: true", "127.0.0.1:0");
+    gateway.edit(
+        "gateway.yaml",
+        "{ api_key: { file: other.key }, tenants: [] }",
+        "{ trust: loopback, tenants: [t1] }",
+    );
+    assert_eq!(gateway.apply().await.needs_restart, ["callers", "listeners"]);
+    assert_eq!(answer().await, 401);
+    let shown = gateway.admin("/api/config").await.json();
+    assert_eq!(shown["listeners"][0]["address"], "0.0.0.0:0", "what runs is shown");
+    // An edit of something else does not let it in, and the old key of this caller is gone.
+    gateway.edit("gateway.yaml", "timeout: 3s", "timeout: 4s");
+    gateway.apply().await;
+    assert_eq!(answer().await, 401);
+    let other = request("/v1/files/t1/a", &[]).replace(KEY, OTHER_KEY);
+    assert_eq!(send(here, other.as_bytes()).await.status(), 401);
+    // The others are as they were.
+    let app = request("/v1/files/t1/a", &[]);
+    assert_eq!(send(here, app.as_bytes()).await.status(), 200);
+    assert_eq!(smh.files(), ["b"]);
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ impl Gateway {
         let (snapshot, _) = load(&self.folder.path("gateway.yaml"));
         let gateway = Arc::clone(self.running.gateway());
         let apply = move || gateway.apply(Arc::new(snapshot));
-        tokio::task::spawn_blocking(apply).await.unwrap()
+        tokio::task::spawn_blocking(apply).await.unwrap().expect("it serves")
     }
 
     /// Ends the gateway and returns the lines that its deletes left.
