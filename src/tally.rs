@@ -42,6 +42,12 @@ impl Tally {
         self.0.count.load(Ordering::Relaxed)
     }
 
+    /// Whether anyone else holds it, as a clone or as one that is counted.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Returns when there are none.
     pub async fn none_left(&self) {
         loop {

@@ -101,6 +101,8 @@ pub struct ConfiguredLibrary {
     pub library: Arc<Library>,
     /// Where its token comes from.
     pub token: TokenSource,
+    /// Most deletes in it at once.
+    pub max_in_flight: usize,
 }
 
 /// A caller and how it proves who it is.
@@ -116,6 +118,11 @@ impl Snapshot {
     /// Where each library's token comes from.
     pub fn token_sources(&self) -> impl Iterator<Item = (Arc<Library>, TokenSource)> {
         self.libraries.iter().map(|one| (Arc::clone(&one.library), one.token.clone()))
+    }
+
+    /// How many deletes each library may have under way.
+    pub fn shares(&self) -> impl Iterator<Item = (LibraryId, usize)> {
+        self.libraries.iter().map(|one| (one.library.id.clone(), one.max_in_flight))
     }
 
     /// Every pair of a caller and a tenant granted to it.
@@ -138,11 +145,13 @@ impl Snapshot {
     /// Everything, for people: references to secrets as they stand, secrets as `[redacted]`.
     #[must_use]
     pub fn redacted(&self) -> Value {
-        let libraries = self.libraries.iter().map(|ConfiguredLibrary { library, token }| {
+        let libraries = self.libraries.iter().map(|configured| {
+            let ConfiguredLibrary { library, token, max_in_flight } = configured;
             let value = json!({
                 "url": library.origin.to_string(),
                 "recycle_bin": library.recycle_bin.as_str(),
                 "token": token_source(token),
+                "max_in_flight": max_in_flight,
             });
             (library.id.to_string(), value)
         });

@@ -12,6 +12,7 @@ use crate::gateway::{Gateway, InForce, Phase};
 use crate::issuer_keys::IssuerKeys;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::token::Tokens;
 use crate::upstream::Settings;
 
@@ -25,6 +26,7 @@ pub struct Applied {
 
 /// The state that one version hands on to the next.
 pub(super) struct Before<'b> {
+    pub(super) places: &'b Places,
     pub(super) limits: &'b Limits,
     pub(super) tokens: &'b Tokens,
     pub(super) issuer_keys: &'b IssuerKeys,
@@ -60,10 +62,10 @@ impl Before<'_> {
             authenticator: Arc::new(keyring.authenticator()),
             issuer_keys: Arc::new(issuer_keys),
             policy: Arc::new(snapshot.policy.clone()),
+            places: Arc::new(self.places.succeeded_by(snapshot.max_in_flight, snapshot.shares())),
             limits: Arc::new(self.limits.succeeded_by(snapshot.limits.clone())),
             tokens: Arc::new(tokens),
             upstream,
-            max_in_flight: snapshot.max_in_flight,
             snapshot,
             since: SystemTime::now(),
         };
@@ -89,6 +91,7 @@ impl Gateway {
         self.is_ready();
         let before = self.in_force();
         let held = Before {
+            places: &before.places,
             limits: &before.limits,
             tokens: &before.tokens,
             issuer_keys: &before.issuer_keys,

@@ -22,6 +22,7 @@ use crate::issuer_keys::IssuerKeys;
 use crate::limits::{Guesses, Limits};
 use crate::listener::{Listener, Refreshed};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::policy::Policy;
 use crate::tally::Tally;
 use crate::token::Tokens;
@@ -38,14 +39,14 @@ pub struct InForce {
     pub issuer_keys: Arc<IssuerKeys>,
     /// The rules.
     pub policy: Arc<Policy>,
+    /// How many deletes may be under way, with those that are.
+    pub places: Arc<Places>,
     /// The limits, with what is used of them.
     pub limits: Arc<Limits>,
     /// The tokens, with what is known of them.
     pub tokens: Arc<Tokens>,
     /// How SMH is reached.
     pub upstream: Settings,
-    /// Most deletes at once.
-    pub max_in_flight: usize,
     /// The configuration that all this was made of.
     pub snapshot: Arc<Snapshot>,
     /// Since when these files are in force.
@@ -110,6 +111,7 @@ impl Gateway {
         let mut round = complaints.round();
         let metrics = Arc::new(Metrics::new());
         let nothing = Before {
+            places: &Places::default(),
             limits: &Limits::new(Vec::new()),
             tokens: &Tokens::none(&metrics),
             issuer_keys: &IssuerKeys::default(),
@@ -118,6 +120,7 @@ impl Gateway {
         };
         let (in_force, keyring) = nothing.succeeded_by(Arc::clone(&snapshot), &metrics, &mut round);
         round.end();
+        let in_flight = in_force.places.all().clone();
         Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             changing: Mutex::default(),
@@ -129,7 +132,7 @@ impl Gateway {
             metrics,
             alarms: Alarms::default(),
             halted_with: Mutex::default(),
-            in_flight: Tally::default(),
+            in_flight,
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
             was_ready: AtomicBool::new(false),
