@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// How many of a thing there are. Clones share the count.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tally(Arc<Shared>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     count: AtomicUsize,
     none_left: Notify,

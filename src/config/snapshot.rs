@@ -17,7 +17,7 @@ use crate::directory::{Caller, Library, Tenant, UserIdRule};
 use crate::ids::{CallerName, LibraryId, TenantName};
 use crate::issuer_keys::{IssuerPlan, JwksSource};
 use crate::limits::LimitRule;
-use crate::listener::{At, Group, Plan};
+use crate::listener::{At, Bounds, Group, Plan};
 use crate::policy::Policy;
 use crate::secret::{REDACTED, Source};
 use crate::token::{Grantee, TokenSource};
@@ -224,9 +224,8 @@ fn listener(plan: &Plan) -> Value {
             "client_ca": tls.client_ca.as_deref().map(path),
         })
     });
-    let smh_paths = plan.paths == Paths::OwnAndSmh;
-    match &plan.at {
-        At::Tcp(address) => json!({ "address": address, "tls": tls, "smh_paths": smh_paths }),
+    let mut shown = match &plan.at {
+        At::Tcp(address) => json!({ "address": address, "tls": tls }),
         At::Unix(unix) => json!({
             "unix": path(&unix.path),
             "mode": format!("{:04o}", unix.mode),
@@ -234,9 +233,18 @@ fn listener(plan: &Plan) -> Value {
                 Group::Name(name) => name.clone(),
                 Group::Id(id) => id.to_string(),
             }),
-            "smh_paths": smh_paths,
         }),
+    };
+    let Bounds { connections, streams, head_bytes } = plan.bounds;
+    if let Value::Object(shown) = &mut shown {
+        shown.extend([
+            ("smh_paths".to_owned(), json!(plan.paths == Paths::OwnAndSmh)),
+            ("connections".to_owned(), json!(connections)),
+            ("streams".to_owned(), json!(streams)),
+            ("head_bytes".to_owned(), json!(head_bytes)),
+        ]);
     }
+    shown
 }
 
 fn issuer(plan: &IssuerPlan) -> (String, Value) {

@@ -2,6 +2,10 @@
 
 /// Deletes: so many in all, and so many for each library.
 mod libraries;
+/// Connections: so many on each listener, over all workers.
+mod connections;
+/// Requests: so many at once on one HTTP/2 connection, and each with a head of so many bytes.
+mod requests;
 
 use std::time::Duration;
 
@@ -11,3 +15,6 @@ use crate::support::{Answer, Gateway, Kept, becomes};
 
 /// Much less than any timeout of the gateway's.
 const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Longer than any deadline that a test sets; where this ends a test, something hung.
+const PATIENCE: Duration = Duration::from_secs(20);
