@@ -17,6 +17,7 @@ pub mod delete;
 pub mod directory;
 pub mod authenticate;
 pub mod policy;
+pub mod places;
 pub mod limits;
 
 // What is seen of it.

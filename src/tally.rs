@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// How many of a thing there are. Clones share the count.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tally(Arc<Shared>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     count: AtomicUsize,
     none_left: Notify,
@@ -40,6 +40,12 @@ impl Tally {
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether anyone else holds it, as a clone or as one that is counted.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// Returns when there are none.

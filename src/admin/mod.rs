@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::gateway::Gateway;
 use crate::issuer_keys::IssuerStatus;
+use crate::places::ShareStatus;
 use crate::reload::Reloads;
 use crate::token::{MintError, SecretStatus, TokenStatus};
 
@@ -126,6 +127,7 @@ fn status(gateway: &Gateway, reloads: &Reloads) -> Value {
         "uptime_seconds": since(gateway.started()).as_secs(),
         "in_flight": gateway.in_flight().count(),
         "connections": gateway.connections().count(),
+        "libraries": in_force.places.status().iter().map(share).collect::<Vec<_>>(),
         "tokens": in_force.tokens.status().iter().map(token).collect::<Vec<_>>(),
         "library_secrets": in_force.tokens.secrets().iter().map(secret).collect::<Vec<_>>(),
         "halted_tenants": gateway
@@ -161,6 +163,14 @@ fn issuer(issuer: &IssuerStatus) -> Value {
         "keys": issuer.keys,
         "seconds_since_fetched": issuer.age.map(|age| age.as_secs()),
         "last_error": issuer.last_error,
+    })
+}
+
+fn share(share: &ShareStatus) -> Value {
+    json!({
+        "library": share.library.as_str(),
+        "in_flight": share.in_flight,
+        "max_in_flight": share.most,
     })
 }
 
@@ -202,6 +212,11 @@ fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
         identity.certificate_expires(&listener, days);
     }
     let in_force = gateway.in_force();
+    let load = &gateway.metrics().load;
+    load.begin_scrape();
+    for share in in_force.places.status() {
+        load.library(&share.library, share.in_flight);
+    }
     let restart_needed = !gateway.needs_restart().is_empty();
     let sha256 = &in_force.snapshot.sha256;
     gateway.metrics().config.in_force(sha256, in_force.since, restart_needed);

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         decode::named(node, "a caller", report, |name| CallerName::try_from(name), caller)
     });
     let workers = fields.optional_with("workers", |node, report| {
-        bounded(node, report, MAX_WORKERS).and_then(NonZeroUsize::new)
+        bounded(node, report, 1..=MAX_WORKERS).and_then(NonZeroUsize::new)
     });
     let shutdown = fields.or_with("shutdown", DEFAULT_SHUTDOWN, shutdown);
     let log = fields.or_with("log", DeleteLog::Stdout, log);
@@ -119,7 +120,7 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         whole: sections.into_iter().chain(people).chain(others).all(|is_there| is_there),
         listeners: listeners.unwrap_or_default(),
         admin: admin.unwrap_or(DEFAULT_ADMIN),
-        upstream: upstream.unwrap_or_default(),
+        upstream: upstream.unwrap_or_else(Upstream::unknown),
         libraries,
         tenants,
         callers,
@@ -161,7 +162,7 @@ fn upstream(node: &Node, report: &mut Report) -> Option<Upstream> {
     let connect_timeout = fields.or("connect_timeout", default.connect_timeout);
     let timeout = fields.or("timeout", default.timeout);
     let max_in_flight = fields.or_with("max_in_flight", default.max_in_flight, |node, report| {
-        bounded(node, report, usize::MAX)
+        bounded(node, report, 1..=usize::MAX)
     });
     let token_in = fields.or_with("token_in", default.token_in, |node, report| {
         let places = [("query", TokenPlace::Query), ("header", TokenPlace::Header)];
@@ -176,6 +177,13 @@ fn upstream(node: &Node, report: &mut Report) -> Option<Upstream> {
         max_in_flight: max_in_flight?,
         token_in: token_in?,
     })
+}
+
+impl Upstream {
+    /// In place of one that is wrong: nothing is too much beside it.
+    fn unknown() -> Self {
+        Self { max_in_flight: usize::MAX, ..Self::default() }
+    }
 }
 
 impl Default for Upstream {
@@ -254,15 +262,20 @@ pub(super) fn address(node: &Node, report: &mut Report) -> Option<Spanned<Socket
     Some(Spanned { place: node.place, value: address })
 }
 
-/// A whole number from 1.
-fn bounded(node: &Node, report: &mut Report, most: usize) -> Option<usize> {
+/// A whole number within bounds.
+pub(super) fn bounded(
+    node: &Node,
+    report: &mut Report,
+    bounds: RangeInclusive<usize>,
+) -> Option<usize> {
     let number = <usize as decode::Decode>::decode(node, report)?;
-    if (1..=most).contains(&number) {
+    if bounds.contains(&number) {
         return Some(number);
     }
-    let message = match number {
-        0 => "it must be at least 1".to_owned(),
-        _ => format!("it must be at most {most}"),
+    let message = if number < *bounds.start() {
+        format!("it must be at least {}", bounds.start())
+    } else {
+        format!("it must be at most {}", bounds.end())
     };
     report.error(node.place, message);
     None

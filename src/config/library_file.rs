@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::decode::{self, Fields};
+use crate::config::gateway_file::bounded;
 use crate::config::report::{Problem, Report};
 use crate::config::source::Spanned;
 use crate::config::yaml::{Node, Value};
@@ -15,6 +16,8 @@ pub(super) struct Library {
     pub(super) url: Option<Spanned<String>>,
     pub(super) recycle_bin: RecycleBin,
     pub(super) token: Token,
+    /// Left out: its share of all.
+    pub(super) max_in_flight: Option<Spanned<usize>>,
 }
 
 /// Where a library's token comes from.
@@ -40,8 +43,12 @@ pub(super) fn library(node: &Node, report: &mut Report) -> Option<Library> {
         fields.finish();
         token
     });
+    let max_in_flight = fields.optional_with("max_in_flight", |node, report| {
+        let value = bounded(node, report, 1..=usize::MAX)?;
+        Some(Spanned { place: node.place, value })
+    });
     fields.finish();
-    Some(Library { url, recycle_bin: recycle_bin?, token: token? })
+    Some(Library { url, recycle_bin: recycle_bin?, token: token?, max_in_flight })
 }
 
 fn mint(node: &Node, report: &mut Report) -> Option<MintPlan> {

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use self::tenants::{link_tenants, warn_of_minted_tokens};
 use crate::config::gateway_file::{GatewayFile, Named};
-use crate::config::library_file::Token;
+use crate::config::library_file::{Library as LibraryFile, Token};
 use crate::config::lint::{Linted, Places};
 use crate::config::listener_file::Listener;
 use crate::config::policy_file::PolicyFile;
@@ -136,9 +136,29 @@ fn link_libraries(
                 ..plan.clone()
             }),
         };
-        linked.insert(id.value.clone(), ConfiguredLibrary { library: Arc::new(shared), token });
+        let max_in_flight = share(gateway, library, report);
+        let library = Arc::new(shared);
+        linked.insert(id.value.clone(), ConfiguredLibrary { library, token, max_in_flight });
     }
     linked
+}
+
+/// How many of all deletes may be under way in a library. Where there are several, half of them
+/// unless the file says otherwise: one that is slow must leave room for the others, and one that is
+/// busy while the others are not should not be held back much.
+fn share(gateway: &GatewayFile, library: &LibraryFile, report: &mut Report) -> usize {
+    let all = gateway.upstream.max_in_flight;
+    let Some(Spanned { place, value: most }) = library.max_in_flight else {
+        let is_alone = gateway.libraries.as_ref().is_none_or(|libraries| libraries.len() == 1);
+        return if is_alone { all } else { (all / 2).max(1) };
+    };
+    if most > all {
+        let message =
+            format!("this is more than there may be in all: `upstream.max_in_flight` is {all}");
+        let help = "raise that one, or lower this";
+        report.push(Problem::error(place, message).with_help(help));
+    }
+    most
 }
 
 /// The URL of a library, with its id put in where the configuration says so.

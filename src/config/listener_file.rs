@@ -1,21 +1,23 @@
 //! `listeners` of gateway.yaml.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use crate::config::decode::{self, Fields};
-use crate::config::gateway_file::address;
+use crate::config::gateway_file::{address, bounded};
 use crate::config::library_file::{not_literal, path};
 use crate::config::report::{Problem, Report};
 use crate::config::source::{Place, Spanned};
 use crate::config::yaml::{Node, Value};
-use crate::listener::Group;
+use crate::listener::{Bounds, Group};
 
 pub(super) struct Listener {
     pub(super) at: At,
     pub(super) tls: Option<Tls>,
     pub(super) plaintext: bool,
     pub(super) smh_paths: bool,
+    pub(super) bounds: Bounds,
 }
 
 pub(super) enum At {
@@ -74,6 +76,7 @@ fn listener(node: &Node, report: &mut Report) -> Option<Listener> {
     let tls = fields.optional_with("tls", tls);
     let plaintext = fields.or("plaintext", false);
     let smh_paths = fields.or("smh_paths", false);
+    let bounds = bounds(&mut fields);
     match (&at, tls_node) {
         (Some(At::Unix { .. }), Some(node)) => {
             let problem = Problem::error(node.place, "a unix socket does not speak TLS");
@@ -98,8 +101,23 @@ fn listener(node: &Node, report: &mut Report) -> Option<Listener> {
     }
     fields.finish();
     let tls_is_whole = tls.is_some() == tls_node.is_some();
-    let listener = Listener { at: at?, tls, plaintext: plaintext?, smh_paths: smh_paths? };
+    let (plaintext, smh_paths, bounds) = (plaintext?, smh_paths?, bounds?);
+    let listener = Listener { at: at?, tls, plaintext, smh_paths, bounds };
     tls_is_whole.then_some(listener)
+}
+
+fn bounds(fields: &mut Fields<'_, '_>) -> Option<Bounds> {
+    let default = Bounds::default();
+    let connections = fields.or_with("connections", default.connections, |node, report| {
+        bounded(node, report, 1..=usize::MAX)
+    });
+    let streams = fields.or_with("streams", default.streams, |node, report| {
+        bounded(node, report, 1..=MAX_STREAMS).and_then(|streams| streams.try_into().ok())
+    });
+    let head_bytes = fields.or_with("head_bytes", default.head_bytes, |node, report| {
+        bounded(node, report, HEAD_BYTES)
+    });
+    Some(Bounds { connections: connections?, streams: streams?, head_bytes: head_bytes? })
 }
 
 fn tls(node: &Node, report: &mut Report) -> Option<Tls> {
@@ -163,6 +181,12 @@ fn group(node: &Node, report: &mut Report) -> Option<Group> {
 
 /// For this user and its group.
 const DEFAULT_MODE: u32 = 0o660;
+
+/// More than there are places for deletes anywhere.
+const MAX_STREAMS: usize = 100_000;
+
+/// From a short target with a short key to more than any proxy in front lets through.
+const HEAD_BYTES: RangeInclusive<usize> = 1024..=256 * 1024;
 
 /// What the system takes (`sun_path` in unix(7)), without the NUL at its end.
 const MAX_SOCKET_PATH: usize = 107;

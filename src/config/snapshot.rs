@@ -17,7 +17,7 @@ use crate::directory::{Caller, Library, Tenant, UserIdRule};
 use crate::ids::{CallerName, LibraryId, TenantName};
 use crate::issuer_keys::{IssuerPlan, JwksSource};
 use crate::limits::LimitRule;
-use crate::listener::{At, Group, Plan};
+use crate::listener::{At, Bounds, Group, Plan};
 use crate::policy::Policy;
 use crate::secret::{REDACTED, Source};
 use crate::token::{Grantee, TokenSource};
@@ -101,6 +101,8 @@ pub struct ConfiguredLibrary {
     pub library: Arc<Library>,
     /// Where its token comes from.
     pub token: TokenSource,
+    /// Most deletes in it at once.
+    pub max_in_flight: usize,
 }
 
 /// A caller and how it proves who it is.
@@ -116,6 +118,11 @@ impl Snapshot {
     /// Where each library's token comes from.
     pub fn token_sources(&self) -> impl Iterator<Item = (Arc<Library>, TokenSource)> {
         self.libraries.iter().map(|one| (Arc::clone(&one.library), one.token.clone()))
+    }
+
+    /// How many deletes each library may have under way.
+    pub fn shares(&self) -> impl Iterator<Item = (LibraryId, usize)> {
+        self.libraries.iter().map(|one| (one.library.id.clone(), one.max_in_flight))
     }
 
     /// Every pair of a caller and a tenant granted to it.
@@ -138,11 +145,13 @@ impl Snapshot {
     /// Everything, for people: references to secrets as they stand, secrets as `[redacted]`.
     #[must_use]
     pub fn redacted(&self) -> Value {
-        let libraries = self.libraries.iter().map(|ConfiguredLibrary { library, token }| {
+        let libraries = self.libraries.iter().map(|configured| {
+            let ConfiguredLibrary { library, token, max_in_flight } = configured;
             let value = json!({
                 "url": library.origin.to_string(),
                 "recycle_bin": library.recycle_bin.as_str(),
                 "token": token_source(token),
+                "max_in_flight": max_in_flight,
             });
             (library.id.to_string(), value)
         });
@@ -215,9 +224,8 @@ fn listener(plan: &Plan) -> Value {
             "client_ca": tls.client_ca.as_deref().map(path),
         })
     });
-    let smh_paths = plan.paths == Paths::OwnAndSmh;
-    match &plan.at {
-        At::Tcp(address) => json!({ "address": address, "tls": tls, "smh_paths": smh_paths }),
+    let mut shown = match &plan.at {
+        At::Tcp(address) => json!({ "address": address, "tls": tls }),
         At::Unix(unix) => json!({
             "unix": path(&unix.path),
             "mode": format!("{:04o}", unix.mode),
@@ -225,9 +233,18 @@ fn listener(plan: &Plan) -> Value {
                 Group::Name(name) => name.clone(),
                 Group::Id(id) => id.to_string(),
             }),
-            "smh_paths": smh_paths,
         }),
+    };
+    let Bounds { connections, streams, head_bytes } = plan.bounds;
+    if let Value::Object(shown) = &mut shown {
+        shown.extend([
+            ("smh_paths".to_owned(), json!(plan.paths == Paths::OwnAndSmh)),
+            ("connections".to_owned(), json!(connections)),
+            ("streams".to_owned(), json!(streams)),
+            ("head_bytes".to_owned(), json!(head_bytes)),
+        ]);
     }
+    shown
 }
 
 fn issuer(plan: &IssuerPlan) -> (String, Value) {

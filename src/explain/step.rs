@@ -78,7 +78,7 @@ impl Step {
             | Refusal::MethodNotAllowed
             | Refusal::InvalidRequest(_)
             | Refusal::TargetTooLong
-            | Refusal::HeadersTooLarge
+            | Refusal::HeadersTooLarge(_)
             | Refusal::BodyNotAllowed
             | Refusal::Overloaded
             | Refusal::Upstream(_) => None,

@@ -16,6 +16,7 @@ use crate::ids::CallerName;
 use crate::issuer_keys::IssuerKeys;
 use crate::limits::{Limits, Sharing};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::token::Tokens;
 use crate::upstream::Settings;
 
@@ -51,6 +52,7 @@ impl<'s> Fitting<'s> {
 
 /// The state that one version hands on to the next.
 pub(super) struct Before<'b> {
+    pub(super) places: &'b Places,
     pub(super) limits: &'b Limits,
     pub(super) tokens: &'b Tokens,
     pub(super) issuer_keys: &'b IssuerKeys,
@@ -91,6 +93,7 @@ impl Before<'_> {
             tenants: Arc::new(snapshot.tenants.iter().cloned().collect()),
             authenticator: Arc::new(keyring.authenticator()),
             issuer_keys: Arc::new(issuer_keys),
+            places: Arc::new(self.places.succeeded_by(snapshot.max_in_flight, snapshot.shares())),
             limits: Arc::new(self.limits.succeeded_by(
                 snapshot.limits.clone(),
                 Sharing::Alone,
@@ -98,7 +101,6 @@ impl Before<'_> {
             )),
             tokens: Arc::new(tokens),
             upstream,
-            max_in_flight: snapshot.max_in_flight,
             snapshot,
             since: SystemTime::now(),
         };
@@ -124,6 +126,7 @@ impl Gateway {
         self.is_ready();
         let before = self.in_force();
         let held = Before {
+            places: &before.places,
             limits: &before.limits,
             tokens: &before.tokens,
             issuer_keys: &before.issuer_keys,
@@ -172,7 +175,9 @@ impl Gateway {
         let mut shown = self.in_force().snapshot.redacted();
         let mut first = self.started_with.redacted();
         for part in ["listeners", "admin", "workers"] {
-            shown[part] = first[part].take();
+            if let (Some(shown), Some(first)) = (shown.get_mut(part), first.get_mut(part)) {
+                *shown = first.take();
+            }
         }
         shown
     }

@@ -22,6 +22,7 @@ use crate::issuer_keys::IssuerKeys;
 use crate::limits::{Guesses, Limits, Sharing};
 use crate::listener::{Listener, Refreshed};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::tally::Tally;
 use crate::token::Tokens;
 use crate::upstream::Settings;
@@ -35,14 +36,14 @@ pub struct InForce {
     pub authenticator: Arc<Authenticator>,
     /// The keys of those who issue their JWTs.
     pub issuer_keys: Arc<IssuerKeys>,
+    /// How many deletes may be under way, with those that are.
+    pub places: Arc<Places>,
     /// The limits, with what is used of them.
     pub limits: Arc<Limits>,
     /// The tokens, with what is known of them.
     pub tokens: Arc<Tokens>,
     /// How SMH is reached.
     pub upstream: Settings,
-    /// Most deletes at once.
-    pub max_in_flight: usize,
     /// The configuration that all this was made of.
     pub snapshot: Arc<Snapshot>,
     /// The last one that fitted the listeners that run: this one, unless listeners wait for a restart.
@@ -108,6 +109,7 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let nothing = Before {
             limits: &Limits::new(Vec::new(), Sharing::Alone, Instant::now()),
+            places: &Places::default(),
             tokens: &Tokens::none(&metrics),
             issuer_keys: &IssuerKeys::default(),
             upstream: &snapshot.upstream,
@@ -116,6 +118,7 @@ impl Gateway {
         };
         let (in_force, keyring) = nothing.succeeded_by(Arc::clone(&snapshot), &metrics, &mut round);
         round.end();
+        let in_flight = in_force.places.all().clone();
         Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             changing: Mutex::default(),
@@ -126,7 +129,7 @@ impl Gateway {
             started_with: snapshot,
             metrics,
             alarms: Alarms::default(),
-            in_flight: Tally::default(),
+            in_flight,
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
             was_ready: AtomicBool::new(false),

@@ -116,8 +116,8 @@ impl Worker {
         let permit = decision.outcome?;
         record.permitted(&permit);
 
-        let most = in_force.max_in_flight;
-        let _place = self.gateway.in_flight().enter_below(most).ok_or(Refusal::Overloaded)?;
+        let library = &permit.tenant().library.id;
+        let _place = in_force.places.take(library).ok_or(Refusal::Overloaded)?;
         let admission = in_force.limits.admit(permit, Instant::now().into_std())?;
         record.admitted(&admission);
         self.forward(&admission, &in_force, deadline, record).await

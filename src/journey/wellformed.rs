@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-use crate::refusal::{MAX_FIELDS, MAX_TARGET_BYTES, Refusal, RequestFault};
+use crate::refusal::{HeadExcess, MAX_FIELDS, MAX_TARGET_BYTES, Refusal, RequestFault};
 
 /// Whether the caller only wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Intent {
 /// [`Refusal::InvalidRequest`], [`Refusal::TargetTooLong`], [`Refusal::HeadersTooLarge`].
 pub(super) fn head(request: &Parts) -> Result<Intent, Refusal> {
     if request.headers.len() > MAX_FIELDS {
-        return Err(Refusal::HeadersTooLarge);
+        return Err(Refusal::HeadersTooLarge(HeadExcess::Fields));
     }
     if target_bytes(&request.uri) > MAX_TARGET_BYTES {
         return Err(Refusal::TargetTooLong);
@@ -216,7 +216,8 @@ mod tests {
         let long = format!("/{}", "x".repeat(MAX_TARGET_BYTES));
         let host = [("host", "h")];
         assert_eq!(checked(&long, Version::HTTP_11, &host), Err(Refusal::TargetTooLong));
+        let fields = Refusal::HeadersTooLarge(HeadExcess::Fields);
         let many = vec![("x-many", "1"); MAX_FIELDS + 1];
-        assert_eq!(checked("/x", Version::HTTP_11, &many), Err(Refusal::HeadersTooLarge));
+        assert_eq!(checked("/x", Version::HTTP_11, &many), Err(fields));
     }
 }

@@ -1,9 +1,11 @@
 //! Where callers come in: what a listener is configured to be, and what is known of a connection
 //! that came in through it.
 
+mod room;
 mod tls;
 mod unix;
 
+pub use self::room::Room;
 pub use self::tls::{Refreshed, ServerTls, TlsError, TlsFiles};
 pub use self::unix::{Group, UnixError, UnixPlan, UnixSocket};
 
@@ -27,6 +29,32 @@ pub struct Plan {
     pub tls: Option<TlsFiles>,
     /// Which paths it serves.
     pub paths: Paths,
+    /// How much it takes.
+    pub bounds: Bounds,
+}
+
+/// How much a listener takes of those whom nobody knows yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most connections at once, over all workers.
+    pub connections: usize,
+    /// Most deletes at once on one HTTP/2 connection.
+    pub streams: u32,
+    /// Longest request head (request line and header section), in bytes.
+    pub head_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            // Far more than well-meaning callers keep, and a bound on what others can take.
+            connections: 10_000,
+            // A client library opens another connection where that is not enough.
+            streams: 200,
+            // The longest target, a JWT and what proxies add.
+            head_bytes: 32 * 1024,
+        }
+    }
 }
 
 /// Where a listener listens.
@@ -56,6 +84,10 @@ pub struct Listener {
     pub tls: Option<ServerTls>,
     /// Which paths it serves.
     pub paths: Paths,
+    /// How much it takes.
+    pub bounds: Bounds,
+    /// Its connections, as many as there are and may be.
+    pub room: Room,
 }
 
 impl Listener {
@@ -69,7 +101,9 @@ impl Listener {
         if expires.is_some_and(|expires| expires <= SystemTime::now()) {
             tracing::error!(listener = %plan.at, "its certificate has expired: callers will refuse it");
         }
-        Ok(Arc::new(Self { at: plan.at.clone(), tls, paths: plan.paths }))
+        let Plan { at, paths, bounds, .. } = plan;
+        let room = Room::new(bounds.connections);
+        Ok(Arc::new(Self { at: at.clone(), tls, paths: *paths, bounds: *bounds, room }))
     }
 }
 

@@ -5,11 +5,13 @@
 
 mod config;
 mod identity;
+mod load;
 mod policy;
 mod tokens;
 
 pub use self::config::ConfigMetrics;
 pub use self::identity::IdentityMetrics;
+pub use self::load::LoadMetrics;
 pub use self::policy::PolicyMetrics;
 pub use self::tokens::TokenMetrics;
 
@@ -46,6 +48,8 @@ pub struct Metrics {
     pub tokens: TokenMetrics,
     /// Callers proving who they are.
     pub identity: IdentityMetrics,
+    /// What is under way where, and what found no room.
+    pub load: LoadMetrics,
     /// What rules and limits did, or would have done.
     pub policy: PolicyMetrics,
     /// The configuration and its reloads.
@@ -119,6 +123,7 @@ impl Metrics {
             ),
             tokens: TokenMetrics::new(&mut registry),
             identity: IdentityMetrics::new(&mut registry),
+            load: LoadMetrics::new(&mut registry),
             policy: PolicyMetrics::new(&mut registry),
             config: ConfigMetrics::new(&mut registry),
             abandoned: counter(

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::ids::FreezeReason;
+use crate::refusal::{MAX_FIELDS, MAX_NAME_BYTES};
 
 /// What is wrong with a request as HTTP (RFC 9112).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,20 @@ pub enum RequestFault {
     TargetForm,
     #[error("X-Dry-Run is given once, as 1, or not at all")]
     DryRun,
+}
+
+/// What there is too much of in a request head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeadExcess {
+    /// More than so many bytes, which is the listener's bound.
+    #[error("at most {0} bytes of request line and header fields are taken")]
+    Bytes(usize),
+    /// Too many header fields.
+    #[error("at most {MAX_FIELDS} header fields are taken")]
+    Fields,
+    /// The name of one is too long.
+    #[error("the name of a header field has at most {MAX_NAME_BYTES} bytes")]
+    Name,
 }
 
 /// What is wrong with the path of a delete.

@@ -11,7 +11,7 @@ pub(crate) mod render;
 pub use self::code::Code;
 pub use self::credential::{CertificateFault, CredentialFault, JwtFault};
 pub use self::fault::{
-    FreezeFault, Frozen, PathFault, Permanence, QueryFault, RequestFault, UpstreamFault,
+    FreezeFault, Frozen, HeadExcess, PathFault, Permanence, QueryFault, RequestFault, UpstreamFault,
 };
 
 use std::fmt;
@@ -52,8 +52,8 @@ pub enum Refusal {
     InvalidRequest(RequestFault),
     /// The request target is longer than the gateway takes.
     TargetTooLong,
-    /// The header section is larger than the gateway takes.
-    HeadersTooLarge,
+    /// The header section is larger than the listener takes.
+    HeadersTooLarge(HeadExcess),
     /// The path does not name one file.
     InvalidPath(PathFault),
     /// The query is not one a delete may have.
@@ -104,7 +104,7 @@ impl Refusal {
             Self::MethodNotAllowed => Code::MethodNotAllowed,
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::TargetTooLong => Code::TargetTooLong,
-            Self::HeadersTooLarge => Code::HeadersTooLarge,
+            Self::HeadersTooLarge(_) => Code::HeadersTooLarge,
             Self::InvalidPath(_) => Code::InvalidPath,
             Self::InvalidQuery(_) => Code::InvalidQuery,
             Self::BodyNotAllowed => Code::BodyNotAllowed,
@@ -161,7 +161,7 @@ impl Refusal {
             | Self::MethodNotAllowed
             | Self::InvalidRequest(_)
             | Self::TargetTooLong
-            | Self::HeadersTooLarge
+            | Self::HeadersTooLarge(_)
             | Self::InvalidPath(_)
             | Self::InvalidQuery(_)
             | Self::BodyNotAllowed
@@ -203,7 +203,7 @@ impl Refusal {
             self,
             Self::InvalidRequest(_)
                 | Self::TargetTooLong
-                | Self::HeadersTooLarge
+                | Self::HeadersTooLarge(_)
                 | Self::BodyNotAllowed
         ) || self.asks_for_another_certificate()
     }
@@ -238,7 +238,7 @@ impl Refusal {
             | Self::MethodNotAllowed
             | Self::InvalidRequest(_)
             | Self::TargetTooLong
-            | Self::HeadersTooLarge
+            | Self::HeadersTooLarge(_)
             | Self::InvalidPath(_)
             | Self::InvalidQuery(_)
             | Self::BodyNotAllowed
@@ -260,10 +260,7 @@ impl fmt::Display for Refusal {
             Self::MethodNotAllowed => f.write_str("use DELETE"),
             Self::InvalidRequest(fault) => fault.fmt(f),
             Self::TargetTooLong => write!(f, "at most {MAX_TARGET_BYTES} bytes are taken"),
-            Self::HeadersTooLarge => write!(
-                f,
-                "at most {MAX_FIELDS} header fields and {MAX_HEAD_BYTES} bytes of them are taken"
-            ),
+            Self::HeadersTooLarge(excess) => excess.fmt(f),
             Self::InvalidPath(fault) => fault.fmt(f),
             Self::InvalidQuery(fault) => fault.fmt(f),
             Self::BodyNotAllowed => f.write_str("send the delete without a body"),
@@ -293,8 +290,8 @@ impl fmt::Display for Refusal {
 /// Longest request target, in bytes.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 
-/// Longest request head (request line and header section), in bytes.
-pub const MAX_HEAD_BYTES: usize = 32 * 1024;
-
 /// Most header fields in a request.
 pub const MAX_FIELDS: usize = 100;
+
+/// Longest name of a header field, in bytes: one more, and hyper would give an answer of its own.
+pub const MAX_NAME_BYTES: usize = 64 * 1024 - 1;

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use crate::authenticate::{PeerAddress, Presented};
 use crate::gateway::Phase;
 use crate::journey::Worker;
-use crate::listener::{Inbound, Listener};
-use crate::refusal::{MAX_FIELDS, MAX_HEAD_BYTES};
+use crate::listener::{Bounds, Inbound, Listener};
+use crate::refusal::MAX_FIELDS;
 use crate::server::gate::{Gate, Spoken};
 use crate::server::tls;
 use crate::server::unvetted::Unvetted;
@@ -69,7 +69,7 @@ async fn speak<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut gate = Gate::new(stream);
+    let mut gate = Gate::new(stream, inbound.listener.bounds.head_bytes);
     let spoken = tokio::select! {
         spoken = gate.listen() => spoken,
         // Nothing was asked yet, so nothing is owed.
@@ -92,6 +92,7 @@ async fn serve_http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (deletes, from) = (Arc::clone(&worker), Arc::clone(&inbound));
+    let head_bytes = inbound.listener.bounds.head_bytes;
     let service = service_fn(move |request| Arc::clone(&deletes).serve(request, Arc::clone(&from)));
     let mut connection = http1::Builder::new()
         // To hyper the gate's "no more" is the caller's: what is owed is still to be answered.
@@ -100,7 +101,7 @@ async fn serve_http1<S>(
         .preserve_header_case(true)
         .auto_date_header(false)
         .max_headers(MAX_FIELDS + 1)
-        .max_buf_size(MAX_HEAD_BYTES * 2)
+        .max_buf_size(MIN_BUFFER_BYTES.max(head_bytes * 2))
         .serve_connection(TokioIo::new(gate), service);
 
     let served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx));
@@ -132,14 +133,15 @@ async fn serve_http2<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let from = Arc::clone(&inbound);
+    let Bounds { streams, head_bytes, .. } = inbound.listener.bounds;
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         Arc::clone(&worker).serve(request, Arc::clone(&from))
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .auto_date_header(false)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
+        .max_concurrent_streams(streams)
+        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
@@ -179,8 +181,8 @@ async fn draining(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
 }
 
-/// Deletes at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 200;
+/// hyper takes no less.
+const MIN_BUFFER_BYTES: usize = 8 * 1024;
 
 /// A caller that does not answer a ping is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);

@@ -37,6 +37,8 @@ pub(super) struct Gate<S> {
     /// … and so many of those it took.
     taken: usize,
     vetting: HeadVetting,
+    /// Longest head, in bytes.
+    most: usize,
     end: End,
     deadline: Instant,
     /// Armed only when a read has to wait, and moved only when it fires too early: a timer touched
@@ -57,7 +59,8 @@ enum End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
-    pub(super) fn new(stream: S) -> Self {
+    /// Lets heads of at most so many bytes through.
+    pub(super) fn new(stream: S, most: usize) -> Self {
         let deadline = Instant::now() + HEAD_DEADLINE;
         Self {
             stream,
@@ -65,7 +68,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             filled: 0,
             vetted: 0,
             taken: 0,
-            vetting: HeadVetting::default(),
+            vetting: HeadVetting::new(most),
+            most,
             end: End::NotYet,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
@@ -208,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
             match gate.vetting.vet(gate.buffer.get(..gate.filled).unwrap_or_default()) {
                 Vetted::Whole { bytes, body } => {
                     gate.vetted = bytes;
-                    gate.vetting = HeadVetting::default();
+                    gate.vetting = HeadVetting::new(gate.most);
                     if body == Body::Some {
                         gate.end = End::Body;
                     }
@@ -281,12 +285,14 @@ const FIRST_BUFFER_BYTES: usize = 2048;
 mod tests {
     use super::*;
 
+    const MOST: usize = 1024;
+
     const GOOD: &str = "DELETE /v1/files/t/x HTTP/1.1\r\nHost: h\r\n\r\n";
 
     /// What hyper would read of these pieces, and why there was no more.
     async fn passed(pieces: &[&str]) -> (String, Option<Refusal>) {
         let mut stream = tokio_test_stream(pieces);
-        let mut gate = Gate::new(&mut stream);
+        let mut gate = Gate::new(&mut stream, MOST);
         let mut read = String::new();
         gate.read_to_string(&mut read).await.unwrap();
         (read, refusal(&gate))
@@ -338,7 +344,7 @@ mod tests {
     async fn a_head_that_does_not_end_in_time_is_refused() {
         let (mut caller, mut stream) = tokio::io::duplex(1024);
         caller.write_all(b"DELETE /v1/files").await.unwrap();
-        let mut gate = Gate::new(&mut stream);
+        let mut gate = Gate::new(&mut stream, MOST);
         let started = Instant::now();
         let mut read = Vec::new();
         gate.read_to_end(&mut read).await.unwrap();
@@ -352,7 +358,7 @@ mod tests {
     async fn an_idle_connection_is_closed_without_a_word() {
         let (mut caller, mut stream) = tokio::io::duplex(1024);
         caller.write_all(GOOD.as_bytes()).await.unwrap();
-        let mut gate = Gate::new(&mut stream);
+        let mut gate = Gate::new(&mut stream, MOST);
         let started = Instant::now();
         let mut read = Vec::new();
         gate.read_to_end(&mut read).await.unwrap();
@@ -362,7 +368,8 @@ mod tests {
 
     #[tokio::test]
     async fn http2_is_known_by_its_preface() {
-        let spoken = async |said: &str| Gate::new(&mut tokio_test_stream(&[said])).listen().await;
+        let spoken =
+            async |said: &str| Gate::new(&mut tokio_test_stream(&[said]), MOST).listen().await;
         assert_eq!(spoken("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n....").await, Some(Spoken::Http2));
         assert_eq!(spoken(GOOD).await, Some(Spoken::Http1));
         assert_eq!(spoken("PRI * HTTP/2.0\r\n\r\nXX").await, Some(Spoken::Http1));

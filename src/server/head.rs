@@ -5,7 +5,9 @@
 //! length at once). A gateway that forgives what the next server reads in another way lets a second
 //! request be smuggled behind the first.
 
-use crate::refusal::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_TARGET_BYTES, Refusal, RequestFault};
+use crate::refusal::{
+    HeadExcess, MAX_FIELDS, MAX_NAME_BYTES, MAX_TARGET_BYTES, Refusal, RequestFault,
+};
 
 /// What the bytes so far are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +29,10 @@ pub(super) enum Body {
 
 /// Goes on where it stopped when more bytes have come, so that a head that arrives byte by byte
 /// costs no more than one that arrives at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HeadVetting {
+    /// Longest head, in bytes.
+    most: usize,
     /// Where the line begins that is not yet whole.
     line_start: usize,
     /// Up to where that line was searched for its end.
@@ -46,6 +50,11 @@ struct Seen {
 }
 
 impl HeadVetting {
+    /// Of a head of at most so many bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, line_start: 0, searched: 0, seen: Seen::default() }
+    }
+
     /// Looks at the head's bytes, of which there are at least as many as the last time.
     pub(super) fn vet(&mut self, head: &[u8]) -> Vetted {
         loop {
@@ -57,7 +66,7 @@ impl HeadVetting {
             let end = self.searched + found;
             let line = head.get(self.line_start..end).unwrap_or_default();
             (self.line_start, self.searched) = (end + 1, end + 1);
-            if self.line_start > MAX_HEAD_BYTES {
+            if self.line_start > self.most {
                 return Vetted::Refused(self.too_long(line.len()));
             }
             let Some(line) = line.strip_suffix(b"\r") else {
@@ -75,7 +84,7 @@ impl HeadVetting {
     fn partial(&self, head: &[u8]) -> Vetted {
         let line = head.len() - self.line_start;
         let target_too_long = !self.seen.request_line && line > MAX_REQUEST_LINE_BYTES;
-        if target_too_long || head.len() > MAX_HEAD_BYTES {
+        if target_too_long || head.len() > self.most {
             Vetted::Refused(self.too_long(line))
         } else {
             Vetted::Partial
@@ -86,7 +95,7 @@ impl HeadVetting {
         if !self.seen.request_line && line > MAX_REQUEST_LINE_BYTES {
             Refusal::TargetTooLong
         } else {
-            Refusal::HeadersTooLarge
+            Refusal::HeadersTooLarge(HeadExcess::Bytes(self.most))
         }
     }
 }
@@ -104,7 +113,12 @@ impl Seen {
         }
         self.fields += 1;
         if self.fields > MAX_FIELDS {
-            return Err(Refusal::HeadersTooLarge);
+            return Err(Refusal::HeadersTooLarge(HeadExcess::Fields));
+        }
+        let name_too_long = line.len() > MAX_NAME_BYTES
+            && memchr::memchr(b':', line).is_some_and(|colon| colon > MAX_NAME_BYTES);
+        if name_too_long {
+            return Err(Refusal::HeadersTooLarge(HeadExcess::Name));
         }
         self.field(line).map(|()| false).map_err(Refusal::InvalidRequest)
     }

@@ -139,10 +139,11 @@ const BACKLOG: i32 = 4096;
 mod tests {
     use super::*;
     use crate::delete::Paths;
-    use crate::listener::Plan;
+    use crate::listener::{Bounds, Plan};
 
     fn on(address: SocketAddr) -> Arc<Listener> {
-        let plan = Plan { at: At::Tcp(address), tls: None, paths: Paths::Own };
+        let bounds = Bounds::default();
+        let plan = Plan { at: At::Tcp(address), tls: None, paths: Paths::Own, bounds };
         Listener::open(&plan).unwrap()
     }
 

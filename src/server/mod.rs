@@ -14,7 +14,7 @@ mod unvetted;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UnixListener};
 
@@ -149,6 +149,8 @@ async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, listeners: Vec<Open>) {
 
 async fn accept(gateway: Arc<Gateway>, worker: Arc<Worker>, open: Open) {
     let mut phase = gateway.phase();
+    let Listener { at, room, .. } = &*open.listener;
+    let refused = gateway.metrics().load.connections_refused(at.to_string());
     loop {
         let accepted = tokio::select! {
             accepted = open.accept() => accepted,
@@ -156,16 +158,26 @@ async fn accept(gateway: Arc<Gateway>, worker: Arc<Worker>, open: Open) {
         };
         match accepted {
             Ok(accepted) => {
+                let Some(place) = room.enter() else {
+                    // Closed rather than left where it is: it would fill the kernel's queue, and be
+                    // served when nobody waits for it any more.
+                    refused.inc();
+                    if let Some(closed) = room.turn_away(Instant::now()) {
+                        let most = room.most();
+                        tracing::warn!(listener = %at, most, closed, "a listener has as many connections as it may have: new ones are closed at once");
+                    }
+                    continue;
+                };
                 let (worker, phase) = (Arc::clone(&worker), gateway.phase());
                 let listener = Arc::clone(&open.listener);
-                let counted = gateway.connections().enter();
+                let counted = (place, gateway.connections().enter());
                 spawn(async move {
                     connection::serve(accepted, listener, worker, phase).await;
                     drop(counted);
                 });
             }
             Err(error) => {
-                tracing::warn!(listener = %open.listener.at, %error, "no connection can be accepted");
+                tracing::warn!(listener = %at, %error, "no connection can be accepted");
                 // Out of file descriptors, say: trying at once would only burn the processor.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

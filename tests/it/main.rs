@@ -19,6 +19,8 @@ mod identity;
 mod tokens;
 /// Pools, deadlines, second tries, TLS: what happens between the gateway and SMH.
 mod upstream;
+/// More than there is room for: deletes, connections, streams, heads.
+mod overload;
 /// Hostile bytes in either version of HTTP, and callers that hang up.
 mod hostile;
 /// Paths: from what a caller writes to what SMH deletes.

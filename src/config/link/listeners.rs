@@ -35,7 +35,7 @@ fn plan(listener: &Listener, folder: &Path) -> Plan {
         client_ca: tls.client_ca.as_ref().map(|path| folder.join(path)),
     });
     let paths = if listener.smh_paths { Paths::OwnAndSmh } else { Paths::Own };
-    Plan { at, tls, paths }
+    Plan { at, tls, paths, bounds: listener.bounds }
 }
 
 /// A credential must not be had by listening in.

@@ -3,12 +3,18 @@
 use super::*;
 use proptest::prelude::*;
 
+const MOST: usize = 32 * 1024;
+
 fn vet(head: &str) -> Vetted {
-    HeadVetting::default().vet(head.as_bytes())
+    HeadVetting::new(MOST).vet(head.as_bytes())
 }
 
 fn with(fields: &str) -> Vetted {
     vet(&format!("DELETE /v1/files/t/x HTTP/1.1\r\nHost: h\r\n{fields}\r\n"))
+}
+
+fn too_large(excess: HeadExcess) -> Vetted {
+    Vetted::Refused(Refusal::HeadersTooLarge(excess))
 }
 
 fn fault(fault: RequestFault) -> Vetted {
@@ -98,12 +104,34 @@ fn sizes_are_bounded_before_the_head_is_whole() {
     assert_eq!(vet(&long_target), Vetted::Refused(Refusal::TargetTooLong));
     let long_target = format!("DELETE /{} HTTP/1.1\r\n", "x".repeat(MAX_TARGET_BYTES));
     assert_eq!(vet(&long_target), Vetted::Refused(Refusal::TargetTooLong));
-    let large = format!("X: {}", "x".repeat(MAX_HEAD_BYTES));
-    assert_eq!(with(&large), Vetted::Refused(Refusal::HeadersTooLarge));
-    let large = format!("X: {}\r\n", "x".repeat(MAX_HEAD_BYTES));
-    assert_eq!(with(&large), Vetted::Refused(Refusal::HeadersTooLarge));
-    assert_eq!(with(&"X: 1\r\n".repeat(MAX_FIELDS)), Vetted::Refused(Refusal::HeadersTooLarge));
+    let large = format!("X: {}", "x".repeat(MOST));
+    assert_eq!(with(&large), too_large(HeadExcess::Bytes(MOST)));
+    let large = format!("X: {}\r\n", "x".repeat(MOST));
+    assert_eq!(with(&large), too_large(HeadExcess::Bytes(MOST)));
+    assert_eq!(with(&"X: 1\r\n".repeat(MAX_FIELDS)), too_large(HeadExcess::Fields));
     assert!(matches!(with(&"X: 1\r\n".repeat(MAX_FIELDS - 1)), Vetted::Whole { .. }));
+}
+
+#[test]
+fn a_head_may_be_as_long_as_the_listener_says_and_not_a_byte_longer() {
+    let head = |bytes: usize| {
+        let rest = "DELETE /v1/files/t/x HTTP/1.1\r\nX: \r\n\r\n".len();
+        format!("DELETE /v1/files/t/x HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(bytes - rest))
+    };
+    for most in [1024, 256 * 1024] {
+        let vet = |head: &str| HeadVetting::new(most).vet(head.as_bytes());
+        assert!(matches!(vet(&head(most)), Vetted::Whole { .. }), "{most}");
+        assert_eq!(vet(&head(most + 1)), too_large(HeadExcess::Bytes(most)));
+        assert_eq!(
+            vet(head(2 * most).get(..most + 1).unwrap()),
+            too_large(HeadExcess::Bytes(most))
+        );
+    }
+    // hyper would answer it.
+    let name = |bytes: usize| format!("DELETE / HTTP/1.1\r\n{}: 1\r\n\r\n", "n".repeat(bytes));
+    let vet = |head: &str| HeadVetting::new(256 * 1024).vet(head.as_bytes());
+    assert!(matches!(vet(&name(MAX_NAME_BYTES)), Vetted::Whole { .. }));
+    assert_eq!(vet(&name(MAX_NAME_BYTES + 1)), too_large(HeadExcess::Name));
 }
 
 /// hyper answers a target that it cannot read with a bare 400: none may get that far.
@@ -126,8 +154,8 @@ proptest! {
         head in "[A-Z]{1,6} /[a-z%?]{0,9} HTTP/1\\.[01]\r\n([A-Za-z-]{1,5}:[ a-z0-9]{0,6}\r?\n){0,5}\r\n",
         cuts in prop::collection::vec(0usize..120, 0..8),
     ) {
-        let whole = HeadVetting::default().vet(head.as_bytes());
-        let mut piecewise = HeadVetting::default();
+        let whole = HeadVetting::new(MOST).vet(head.as_bytes());
+        let mut piecewise = HeadVetting::new(MOST);
         let mut cuts: Vec<_> = cuts.into_iter().filter(|cut| *cut < head.len()).collect();
         cuts.sort_unstable();
         let mut verdict = Vetted::Partial;
@@ -142,6 +170,6 @@ proptest! {
 
     #[test]
     fn vetting_never_panics(bytes: Vec<u8>) {
-        let _ = HeadVetting::default().vet(&bytes);
+        let _ = HeadVetting::new(MOST).vet(&bytes);
     }
 }

@@ -29,6 +29,7 @@ async fn the_status_says_what_runs_and_since_when() {
     let wanted = json!({
         "version": env!("CARGO_PKG_VERSION"), "phase": "serving", "ready": true, "pending": [],
         "uptime_seconds": 0, "in_flight": 0, "connections": 0,
+        "libraries": [{ "library": "smhxxx", "in_flight": 0, "max_in_flight": 1000 }],
         "tokens": [], "library_secrets": [], "halted_tenants": [],
         "certificates": [], "jwt_issuers": [],
         "config": {

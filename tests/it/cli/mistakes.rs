@@ -185,6 +185,21 @@ async fn values_of_the_wrong_form_say_what_the_form_is() {
 }
 
 #[tokio::test]
+async fn a_library_has_no_more_places_than_there_are_in_all() {
+    let yaml = GATEWAY.replace("    token:", "    max_in_flight: 11\n    token:");
+    let upstream = "upstream: { max_in_flight: 10 }\n";
+    insta::assert_snapshot!(mistakes(format!("{yaml}{upstream}"), None).await, @r#"
+    gateway.yaml:5:20: this is more than there may be in all: `upstream.max_in_flight` is 10
+        5 |     max_in_flight: 11
+          |                    ^^ raise that one, or lower this
+    "#);
+    // Where what there may be in all is not known, nothing is said about it.
+    let broken = "upstream: { max_in_flight: 10, timeout: 5 }\n";
+    let said = mistakes(format!("{yaml}{broken}"), None).await;
+    assert!(said.contains("`5` is not a duration") && !said.contains("in all"), "{said}");
+}
+
+#[tokio::test]
 async fn a_rate_says_what_a_rate_is() {
     let said = policy_mistake("100/s", "100/sec").await;
     insta::assert_snapshot!(said, @r#"

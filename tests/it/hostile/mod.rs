@@ -7,7 +7,7 @@ mod smuggling;
 /// HTTP/1.1, and 1.0, at their edges.
 mod http1;
 /// A caller that speaks HTTP/2 frame by frame.
-mod frames;
+pub(crate) mod frames;
 /// Requests over HTTP/2.
 mod http2;
 /// Many streams of one HTTP/2 connection, and frames out of place.

@@ -33,7 +33,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::{Answer, GATEWAY_YAML, Gateway, Kept, Smh};
 
-const RECYCLED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{\"recycledItemId\":17}";
+pub(crate) const RECYCLED: &str =
+    "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{\"recycledItemId\":17}";
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nForbidden";
@@ -160,15 +161,15 @@ fn reset(stream: TcpStream) {
 }
 
 /// An upstream that makes each answer of the request's head, once it has leave to.
-struct Answering {
-    address: SocketAddr,
+pub(crate) struct Answering {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
-    leave: Arc<Semaphore>,
+    pub(crate) leave: Arc<Semaphore>,
     _tasks: JoinSet<()>,
 }
 
 impl Answering {
-    async fn start(answer: fn(&str) -> String) -> Self {
+    pub(crate) async fn start(answer: fn(&str) -> String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -203,7 +204,7 @@ impl Answering {
         Self { address, asked, leave, _tasks: tasks }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }

@@ -1,0 +1,66 @@
+//! What is counted of load: where deletes are under way, and who found no room.
+
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::ids::LibraryId;
+use crate::metrics::family;
+
+/// Deletes of each library, and connections that were turned away.
+pub struct LoadMetrics {
+    library_in_flight: Family<Library, Gauge<i64, AtomicI64>>,
+    connections_refused: Family<Listener, Counter>,
+}
+
+/// As configured, so there are only so many.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Library {
+    library: String,
+}
+
+/// As configured, too.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Listener {
+    listener: String,
+}
+
+impl LoadMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let library_in_flight = Family::default();
+        registry.register(
+            "library_in_flight",
+            "Deletes being worked on, by library",
+            Family::clone(&library_in_flight),
+        );
+        Self {
+            library_in_flight,
+            connections_refused: family(
+                registry,
+                "connections_refused",
+                "Connections that were closed at once: the listener had as many as it may have",
+            ),
+        }
+    }
+
+    /// Forgets what is under way: a library may be gone since the last scrape.
+    pub fn begin_scrape(&self) {
+        self.library_in_flight.clear();
+    }
+
+    /// Says how many deletes of a library are under way.
+    pub fn library(&self, library: &LibraryId, in_flight: usize) {
+        let library = Library { library: library.to_string() };
+        let in_flight = i64::try_from(in_flight).unwrap_or(i64::MAX);
+        self.library_in_flight.get_or_create(&library).set(in_flight);
+    }
+
+    /// The counter of a listener, which is there from now on.
+    pub fn connections_refused(&self, listener: String) -> Counter {
+        self.connections_refused.get_or_create(&Listener { listener }).clone()
+    }
+}
