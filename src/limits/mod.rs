@@ -5,10 +5,12 @@
 //! [`Guesses`], which are about who may ask at all.
 
 mod counted;
+mod easing;
 mod guesses;
 mod shards;
 mod store;
 
+pub use self::easing::Easing;
 pub use self::guesses::{GuessSource, Guesses};
 
 use std::fmt;
