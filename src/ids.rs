@@ -164,10 +164,16 @@ pub struct Citation {
 }
 
 impl LimitName {
-    /// The one limit that no operator writes: on failed authentications.
+    /// A limit that no operator writes: on failed authentications.
     #[must_use]
     pub fn authentication_failures() -> Self {
         Self(Arc::from("authentication failures"))
+    }
+
+    /// The limit that SMH itself was found to have.
+    #[must_use]
+    pub fn smhs_own() -> Self {
+        Self(Arc::from("SMH's own limit"))
     }
 }
 
@@ -240,9 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn our_own_limit_has_a_name_like_any_other() {
-        let own = LimitName::authentication_failures();
-        assert_eq!(LimitName::try_from(own.as_str()), Ok(own));
+    fn our_own_limits_have_names_like_any_other() {
+        for own in [LimitName::authentication_failures(), LimitName::smhs_own()] {
+            assert_eq!(LimitName::try_from(own.as_str()), Ok(own));
+        }
     }
 
     #[test]

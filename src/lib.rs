@@ -17,12 +17,15 @@ pub mod delete;
 pub mod directory;
 pub mod authenticate;
 pub mod policy;
-pub mod places;
 pub mod limits;
+pub mod places;
 
 // What is seen of it.
 pub mod log;
 pub mod metrics;
+
+// What gateways share.
+pub mod limit_store;
 
 // SMH and back.
 pub mod access_token;
@@ -44,6 +47,7 @@ pub mod explain;
 // The machinery.
 pub mod complaints;
 pub mod gateway;
+pub mod limit_state;
 pub mod reload;
 mod journey;
 pub mod server;

@@ -1,11 +1,15 @@
 //! The places of deletes that are under way: so many in all, and so many for each library.
 //!
 //! A library that answers slowly, or not at all, fills its own places and no more: what is asked of
-//! it beyond them is refused at once, and the others go on.
+//! it beyond them is refused at once, and the others go on. With its places a library has what is
+//! known of how much it bears.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use crate::ids::LibraryId;
+use crate::limits::Easing;
 use crate::tally::{Counted, Tally};
 
 /// How many deletes may be under way, and how many are. The counts outlive a reload.
@@ -16,20 +20,24 @@ pub struct Places {
     libraries: HashMap<LibraryId, Share>,
 }
 
+#[derive(Clone)]
 struct Share {
     taken: Tally,
     /// `None`: it is not configured any more, and only what began before is counted.
     most: Option<usize>,
+    easing: Arc<Easing>,
 }
 
 /// A place in all and one of a library, until it is dropped.
 pub struct Place {
+    /// What is known of how much the library bears.
+    pub easing: Arc<Easing>,
     _of_library: Counted,
     _in_all: Counted,
 }
 
 /// The places of a library, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShareStatus {
     /// Which library.
     pub library: LibraryId,
@@ -37,6 +45,8 @@ pub struct ShareStatus {
     pub in_flight: usize,
     /// How many there may be; `None` if it is not configured any more.
     pub most: Option<usize>,
+    /// Deletes a second that SMH is found to bear, while that holds deletes back.
+    pub eased_to: Option<f64>,
 }
 
 impl Places {
@@ -48,15 +58,22 @@ impl Places {
         libraries: impl IntoIterator<Item = (LibraryId, usize)>,
     ) -> Self {
         let share = |(library, most)| {
-            let taken = self.libraries.get(&library).map(|share| share.taken.clone());
-            (library, Share { taken: taken.unwrap_or_default(), most: Some(most) })
+            let share = match self.libraries.get(&library) {
+                Some(share) => Share { most: Some(most), ..share.clone() },
+                None => Share {
+                    taken: Tally::default(),
+                    most: Some(most),
+                    easing: Arc::new(Easing::new(Instant::now())),
+                },
+            };
+            (library, share)
         };
         let mut next: HashMap<_, _> = libraries.into_iter().map(share).collect();
-        for (library, Share { taken, most }) in &self.libraries {
+        for (library, share) in &self.libraries {
             // Even one without a delete: one that began before may be about to take a place.
-            let may_grow = most.is_some() || taken.is_shared();
+            let may_grow = share.most.is_some() || share.taken.is_shared();
             if may_grow && !next.contains_key(library) {
-                next.insert(library.clone(), Share { taken: taken.clone(), most: None });
+                next.insert(library.clone(), Share { most: None, ..share.clone() });
             }
         }
         Self { all: self.all.clone(), most, libraries: next }
@@ -65,12 +82,18 @@ impl Places {
     /// A place in all and one of the library, both or none.
     #[must_use]
     pub fn take(&self, library: &LibraryId) -> Option<Place> {
-        let Share { taken, most } = self.libraries.get(library)?;
+        let Share { taken, most, easing } = self.libraries.get(library)?;
         // The library's first: what is too much for it never takes a place that another one needs,
         // not for an instant.
         let of_library = taken.enter_below((*most)?)?;
         let in_all = self.all.enter_below(self.most)?;
-        Some(Place { _of_library: of_library, _in_all: in_all })
+        Some(Place { easing: Arc::clone(easing), _of_library: of_library, _in_all: in_all })
+    }
+
+    /// What is known of how much a library bears.
+    #[must_use]
+    pub fn easing(&self, library: &LibraryId) -> Option<&Easing> {
+        self.libraries.get(library).map(|share| &*share.easing)
     }
 
     /// All deletes that are under way.
@@ -81,11 +104,12 @@ impl Places {
 
     /// Each library's, in the order of their ids; of one that is gone, as long as there are any.
     #[must_use]
-    pub fn status(&self) -> Vec<ShareStatus> {
-        let shares = self.libraries.iter().map(|(library, Share { taken, most })| ShareStatus {
+    pub fn status(&self, now: Instant) -> Vec<ShareStatus> {
+        let shares = self.libraries.iter().map(|(library, share)| ShareStatus {
             library: library.clone(),
-            in_flight: taken.count(),
-            most: *most,
+            in_flight: share.taken.count(),
+            most: share.most,
+            eased_to: share.easing.rate(now),
         });
         let mut all: Vec<_> =
             shares.filter(|one| one.most.is_some() || one.in_flight > 0).collect();
@@ -117,7 +141,7 @@ mod tests {
 
     /// In all, and by library.
     fn counts(places: &Places) -> (usize, Vec<(String, usize)>) {
-        let status = places.status().into_iter();
+        let status = places.status(Instant::now()).into_iter();
         let by_library = status.map(|one| (one.library.to_string(), one.in_flight));
         (places.all().count(), by_library.collect())
     }

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
-use crate::config::{Admin, DeleteLog, Snapshot};
+use crate::admin::{Admin, Door};
+use crate::config::{DeleteLog, Snapshot};
 use crate::gateway::{Gateway, Phase};
-use crate::listener::{Listener, TlsError};
+use crate::limit_state::LimitState;
+use crate::listener::{Listener, TlsError, UnixError, UnixSocket};
 use crate::log::Log;
 use crate::reload::Reloads;
 use crate::server::{BindError, Bound, Server};
@@ -23,6 +25,7 @@ use crate::server::{BindError, Bound, Server};
 pub struct Running {
     gateway: Arc<Gateway>,
     reloads: Arc<Reloads>,
+    limit_state: Arc<LimitState>,
     server: Server,
     log: Log,
     /// The admin listener and the reading of files: ended when this is dropped.
@@ -30,6 +33,8 @@ pub struct Running {
     data: Vec<SocketAddr>,
     sockets: Vec<PathBuf>,
     admin: Option<SocketAddr>,
+    /// Its file goes with it.
+    _admin_socket: Option<UnixSocket>,
 }
 
 /// Why a gateway cannot start.
@@ -44,6 +49,9 @@ pub enum StartError {
     /// The admin listener's address cannot be had.
     #[error("cannot listen on {0} for the admin listener: {1}")]
     Admin(SocketAddr, #[source] io::Error),
+    /// The admin socket cannot be had.
+    #[error("cannot listen on `admin.socket`: {0}")]
+    AdminSocket(#[source] UnixError),
     /// The system gives no thread or runtime.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -61,18 +69,25 @@ impl Running {
         let listeners: Vec<_> =
             snapshot.listeners.iter().map(Listener::open).collect::<Result<_, _>>()?;
         let bound = Bound::bind(&listeners, snapshot.workers)?;
-        let admin = match snapshot.admin {
-            Admin::Off => None,
-            Admin::At(address) => Some(
-                TcpListener::bind(address)
-                    .await
-                    .map_err(|error| StartError::Admin(address, error))?,
-            ),
-        };
+        let mut doors = Vec::new();
+        let mut admin = None;
+        if let Some(address) = snapshot.admin.address {
+            let fail = |error| StartError::Admin(address, error);
+            let listener = TcpListener::bind(address).await.map_err(fail)?;
+            admin = listener.local_addr().ok();
+            doors.push(Door::Tcp(listener));
+        }
+        let mut admin_socket = None;
+        if let Some(plan) = &snapshot.admin.socket {
+            let socket = UnixSocket::bind(plan, ADMIN_BACKLOG).map_err(StartError::AdminSocket)?;
+            doors.push(Door::Unix(UnixListener::from_std(socket.share()?)?));
+            admin_socket = Some(socket);
+        }
         let data = bound.addresses().to_vec();
         let sockets = bound.sockets().map(Path::to_owned).collect();
         let logs = snapshot.log;
         let gateway = Gateway::new(Arc::new(snapshot), listeners);
+        let limit_state = LimitState::restored(&gateway);
         let log = match logs {
             DeleteLog::Stdout => Log::start(deletes)?,
             DeleteLog::Off => Log::off(),
@@ -82,12 +97,23 @@ impl Running {
         helpers.spawn(refresh_secrets(Arc::clone(&gateway)));
         let reloads = Reloads::new(Arc::clone(&gateway));
         helpers.spawn(Arc::clone(&reloads).follow());
-        let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
-        if let Some(admin) = admin {
-            helpers.spawn(crate::admin::serve(admin, Arc::clone(&gateway), Arc::clone(&reloads)));
+        let pages = Admin::new(Arc::clone(&gateway), Arc::clone(&reloads));
+        for door in doors {
+            helpers.spawn(Arc::clone(&pages).serve(door));
         }
-        let admin = admin_address;
-        Ok(Self { gateway, reloads, server, log, helpers, data, sockets, admin })
+        helpers.spawn(Arc::clone(&limit_state).keep());
+        Ok(Self {
+            gateway,
+            reloads,
+            limit_state,
+            server,
+            log,
+            helpers,
+            data,
+            sockets,
+            admin,
+            _admin_socket: admin_socket,
+        })
     }
 
     /// Where callers are served, with the ports that were had.
@@ -144,6 +170,8 @@ impl Running {
         // After the last delete, since it would need its token.
         self.gateway.in_force().tokens.revoke_all().await;
         self.helpers.shutdown().await;
+        let limit_state = self.limit_state;
+        let _ = tokio::task::spawn_blocking(move || limit_state.save()).await;
         drop(self.log);
         match (cut_off, hurried) {
             (None, _) => Ended::Finished,
@@ -189,6 +217,9 @@ async fn refresh_secrets(gateway: Arc<Gateway>) {
         let _ = tokio::task::spawn_blocking(move || gateway.refresh_secrets()).await;
     }
 }
+
+/// An operator or two.
+const ADMIN_BACKLOG: i32 = 16;
 
 /// How soon another token or key in a file is noticed.
 const REFRESH: Duration = Duration::from_secs(1);

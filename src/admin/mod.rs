@@ -3,10 +3,12 @@
 //! Plain HTTP on an address of its own, for the pod network or loopback. Nothing here deletes
 //! anything, shows a secret, or calls SMH.
 
+mod budget;
 mod configuration;
 mod explain;
 mod exposition;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,74 +20,128 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
 use crate::gateway::Gateway;
 use crate::issuer_keys::IssuerStatus;
+use crate::limit_store::StoreClient;
 use crate::places::ShareStatus;
 use crate::reload::Reloads;
 use crate::token::{MintError, SecretStatus, TokenStatus};
 
-/// Serves the admin listener until it is dropped.
-pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, reloads: Arc<Reloads>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (gateway, reloads) = (Arc::clone(&gateway), Arc::clone(&reloads));
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "ends with its runtime; owes nothing"
-                )]
-                tokio::spawn(async move {
-                    connection(stream, gateway, reloads).await;
-                    drop(place);
-                });
+/// What the pages are made of.
+pub struct Admin {
+    gateway: Arc<Gateway>,
+    reloads: Arc<Reloads>,
+    limit_store: StoreClient,
+}
+
+/// Where an operator comes in.
+pub enum Door {
+    /// For everything that changes nothing.
+    Tcp(TcpListener),
+    /// For what changes something as well: whoever may connect to it is an operator.
+    Unix(UnixListener),
+}
+
+/// What may be asked on a connection.
+#[derive(Clone, Copy)]
+enum Right {
+    Look,
+    /// With the user id of who is at the other end.
+    Change(u32),
+}
+
+impl Admin {
+    /// The pages of one gateway.
+    #[must_use]
+    pub fn new(gateway: Arc<Gateway>, reloads: Arc<Reloads>) -> Arc<Self> {
+        Arc::new(Self { gateway, reloads, limit_store: StoreClient::default() })
+    }
+
+    /// Serves one door until it is dropped.
+    pub async fn serve(self: Arc<Self>, door: Door) {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let accepted = match &door {
+                Door::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                    Box::pin(Arc::clone(&self).connection(stream, Right::Look)) as Pin<Box<Served>>
+                }),
+                Door::Unix(listener) => listener.accept().await.and_then(|(stream, _)| {
+                    let right = Right::Change(stream.peer_cred()?.uid());
+                    Ok(Box::pin(Arc::clone(&self).connection(stream, right)) as Pin<Box<Served>>)
+                }),
+            };
+            match accepted {
+                Ok(served) => {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "ends with its runtime; owes nothing"
+                    )]
+                    tokio::spawn(async move {
+                        served.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin listener cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, "the admin listener cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    async fn connection<S>(self: Arc<Self>, stream: S, right: Right)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(move |request: Request<Incoming>| {
+            let this = Arc::clone(&self);
+            async move {
+                let response = this.respond(request, right).await;
+                Ok::<_, std::convert::Infallible>(response.map(Full::new))
             }
+        });
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_DEADLINE)
+            .max_buf_size(MAX_BUFFER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        // What goes wrong here concerns the one who asked.
+        let _ = tokio::time::timeout(CONNECTION_DEADLINE, served).await;
+    }
+
+    async fn respond(&self, request: Request<Incoming>, right: Right) -> Response<Bytes> {
+        let is_post = *request.method() == Method::POST;
+        match (request.uri().path(), right) {
+            (EXPLAIN, _) if is_post => explain::answer(request.into_body(), &self.gateway).await,
+            (BUDGET, Right::Change(by)) if is_post => self.grant(request.into_body(), by).await,
+            (BUDGET, Right::Look) if is_post => text(
+                StatusCode::FORBIDDEN,
+                "what changes something is asked on the unix socket of `admin.socket`\n",
+            ),
+            (LIMITS, _) if matches!(*request.method(), Method::GET | Method::HEAD) => {
+                json(StatusCode::OK, &self.limits().await)
+            }
+            _ => answer(&request, &self.gateway, &self.reloads),
         }
     }
 }
 
-async fn connection(stream: TcpStream, gateway: Arc<Gateway>, reloads: Arc<Reloads>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (gateway, reloads) = (Arc::clone(&gateway), Arc::clone(&reloads));
-        async move {
-            let response = if is_question(&request) {
-                explain::answer(request.into_body(), &gateway).await
-            } else {
-                answer(&request, &gateway, &reloads)
-            };
-            Ok::<_, std::convert::Infallible>(response.map(Full::new))
-        }
-    });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(MAX_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    // What goes wrong here concerns the one who asked.
-    let _ = tokio::time::timeout(CONNECTION_DEADLINE, served).await;
-}
-
-/// The one request that has a body.
-fn is_question<B>(request: &Request<B>) -> bool {
-    request.uri().path() == EXPLAIN && *request.method() == Method::POST
-}
+type Served = dyn Future<Output = ()> + Send;
 
 fn answer<B>(request: &Request<B>, gateway: &Gateway, reloads: &Reloads) -> Response<Bytes> {
     let path = request.uri().path();
-    let known = ["/", "/livez", "/readyz", "/metrics", "/api/status", "/api/config", EXPLAIN];
-    if !known.contains(&path) {
+    let known = ["/", "/livez", "/readyz", "/metrics", "/api/status", "/api/config", LIMITS];
+    let posted = [EXPLAIN, BUDGET];
+    if !known.contains(&path) && !posted.contains(&path) {
         return text(StatusCode::NOT_FOUND, "no such page; see /\n");
     }
-    let allowed = if path == EXPLAIN { "POST" } else { "GET, HEAD" };
-    if path == EXPLAIN || !matches!(*request.method(), Method::GET | Method::HEAD) {
+    let allowed = if posted.contains(&path) { "POST" } else { "GET, HEAD" };
+    if posted.contains(&path) || !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response =
             text(StatusCode::METHOD_NOT_ALLOWED, "see Allow for the method to use\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -127,7 +183,7 @@ fn status(gateway: &Gateway, reloads: &Reloads) -> Value {
         "uptime_seconds": since(gateway.started()).as_secs(),
         "in_flight": gateway.in_flight().count(),
         "connections": gateway.connections().count(),
-        "libraries": in_force.places.status().iter().map(share).collect::<Vec<_>>(),
+        "libraries": in_force.places.status(Instant::now()).iter().map(share).collect::<Vec<_>>(),
         "tokens": in_force.tokens.status().iter().map(token).collect::<Vec<_>>(),
         "library_secrets": in_force.tokens.secrets().iter().map(secret).collect::<Vec<_>>(),
         "halted_tenants": gateway
@@ -140,6 +196,13 @@ fn status(gateway: &Gateway, reloads: &Reloads) -> Value {
             .map(|(listener, days)| json!({ "listener": listener, "expires_in_days": days }))
             .collect::<Vec<_>>(),
         "jwt_issuers": in_force.issuer_keys.status().iter().map(issuer).collect::<Vec<_>>(),
+        "rate_limit_store": in_force.limit_store.as_ref().map(|store| {
+            let status = store.status();
+            json!({
+                "connected_workers": status.connected,
+                "last_fault": status.last_fault.map(|(fault, _)| fault.as_str()),
+            })
+        }),
         "config": configuration::status(gateway, reloads),
     })
 }
@@ -171,6 +234,7 @@ fn share(share: &ShareStatus) -> Value {
         "library": share.library.as_str(),
         "in_flight": share.in_flight,
         "max_in_flight": share.most,
+        "eased_to_per_second": share.eased_to,
     })
 }
 
@@ -214,8 +278,11 @@ fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
     let in_force = gateway.in_force();
     let load = &gateway.metrics().load;
     load.begin_scrape();
-    for share in in_force.places.status() {
+    for share in in_force.places.status(Instant::now()) {
         load.library(&share.library, share.in_flight);
+        if let Some(rate) = share.eased_to {
+            load.eased_to(&share.library, rate);
+        }
     }
     let restart_needed = !gateway.needs_restart().is_empty();
     let sha256 = &in_force.snapshot.sha256;
@@ -263,11 +330,17 @@ GET /readyz       200 while deletes can be carried out, else 503 with what is pe
 GET /metrics      OpenMetrics or Prometheus text, by Accept
 GET /api/status   what it is doing
 GET /api/config   the configuration in force, secrets redacted
+GET /api/limits   what is used of each limit, by whom
+POST /api/budget  deletes beyond a limit, once; on the unix socket alone: `smh-gateway budget grant`
 POST /api/explain what would become of a delete now, and why; nothing is sent or charged:
                   { caller, tenant, path } and perhaps { permanent, user_id, at }, as JSON
 ";
 
 const EXPLAIN: &str = "/api/explain";
+
+const LIMITS: &str = "/api/limits";
+
+const BUDGET: &str = "/api/budget";
 
 /// Probes, a scraper and a person or two.
 const MAX_CONNECTIONS: usize = 64;

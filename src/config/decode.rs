@@ -13,7 +13,7 @@ use super::yaml::{Entry, Node, Scalar, Value};
 
 mod scalar;
 
-pub use scalar::{MAX_DURATION, duration_or_zero, parsed, word};
+pub use scalar::{MAX_DURATION, duration, duration_or_zero, parsed, word};
 
 /// A value that can stand in the file.
 pub trait Decode: Sized {

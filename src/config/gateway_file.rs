@@ -9,12 +9,14 @@ use std::time::Duration;
 use crate::config::caller_file::{Caller, Issuer, caller, issuer};
 use crate::config::decode::{self, Fields};
 use crate::config::library_file::{Library, library, path};
-use crate::config::listener_file::{Listener, listeners};
+use crate::config::limit_store_file::{LimitStore, limit_store};
+use crate::config::listener_file::{Listener, listeners, socket_path};
 use crate::config::report::Report;
 use crate::config::source::Spanned;
 use crate::config::yaml::{Node, Value};
 use crate::directory::UserIdRule;
 use crate::ids::{CallerName, IssuerName, LibraryId, SpaceId, TenantName, UserId};
+use crate::listener::UnixPlan;
 use crate::upstream::TokenPlace;
 
 /// A map of names. A value is missing where it was wrong: its name is still known.
@@ -26,6 +28,7 @@ pub(super) struct GatewayFile {
     pub(super) whole: bool,
     pub(super) listeners: Vec<Listener>,
     pub(super) admin: Admin,
+    pub(super) limits: LimitSettings,
     pub(super) upstream: Upstream,
     /// `None` where it is no map: then nobody knows which names there are.
     pub(super) libraries: Option<Named<LibraryId, Library>>,
@@ -46,6 +49,7 @@ pub(super) struct Upstream {
     pub(super) timeout: Duration,
     pub(super) max_in_flight: usize,
     pub(super) token_in: TokenPlace,
+    pub(super) ease_off: bool,
 }
 
 pub(super) struct Tenant {
@@ -54,13 +58,42 @@ pub(super) struct Tenant {
     pub(super) user_id: UserIdRule,
 }
 
-/// Where the admin listener is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admin {
-    /// There is none.
-    Off,
-    /// At this address.
-    At(SocketAddr),
+/// What is not policy about the limits.
+#[derive(Default)]
+pub(super) struct LimitSettings {
+    pub(super) store: Option<LimitStore>,
+    pub(super) state: Option<PathBuf>,
+    pub(super) headers: RateLimitHeaders,
+}
+
+/// Where operators are listened for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// For everything that changes nothing; `None`: nowhere.
+    pub address: Option<SocketAddr>,
+    /// For what changes something as well: whoever may connect to it is an operator.
+    pub socket: Option<UnixPlan>,
+}
+
+/// Which answers say how the limits stand (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RateLimitHeaders {
+    /// The gateway's own.
+    #[default]
+    Own,
+    /// SMH's as well, which are then not relayed as they came.
+    All,
+}
+
+impl RateLimitHeaders {
+    /// The word for it in gateway.yaml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::All => "all",
+        }
+    }
 }
 
 /// How a gateway leaves.
@@ -106,20 +139,19 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
     let jwt_issuers = fields.or_with("jwt_issuers", Vec::new(), |node, report| {
         decode::named(node, "an issuer", report, |name| IssuerName::try_from(name), issuer)
     });
-    for later in ["rate_limit_store", "rate_limit_state", "ratelimit_headers"] {
-        fields.not_yet_supported(later);
-    }
+    let limits = limit_settings(&mut fields);
     for later in ["audit", "undo"] {
         fields.not_yet_supported(later);
     }
     fields.finish();
     let sections = [listeners.is_some(), admin.is_some(), upstream.is_some(), libraries.is_some()];
     let people = [tenants.is_some(), callers.is_some(), jwt_issuers.is_some()];
-    let others = [shutdown.is_some(), log.is_some(), policy_tests.is_some()];
+    let others = [shutdown.is_some(), log.is_some(), policy_tests.is_some(), limits.is_some()];
     Some(GatewayFile {
         whole: sections.into_iter().chain(people).chain(others).all(|is_there| is_there),
         listeners: listeners.unwrap_or_default(),
         admin: admin.unwrap_or(DEFAULT_ADMIN),
+        limits: limits.unwrap_or_default(),
         upstream: upstream.unwrap_or_else(Upstream::unknown),
         libraries,
         tenants,
@@ -133,20 +165,37 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
     })
 }
 
+fn limit_settings(fields: &mut Fields<'_, '_>) -> Option<LimitSettings> {
+    let store = fields
+        .or_with("rate_limit_store", None, |node, report| limit_store(node, report).map(Some));
+    let state =
+        fields.or_with("rate_limit_state", None, |node, report| path(node, report).map(Some));
+    let headers = fields.or_with("ratelimit_headers", RateLimitHeaders::Own, |node, report| {
+        let words = [("own", RateLimitHeaders::Own), ("all", RateLimitHeaders::All)];
+        decode::word(node, "a choice of answers", report, &words)
+    });
+    Some(LimitSettings { store: store?, state: state?.map(|path| path.value), headers: headers? })
+}
+
 fn admin(node: &Node, report: &mut Report) -> Option<Admin> {
     if is_none(node) {
-        return Some(Admin::Off);
+        return Some(Admin { address: None, socket: None });
     }
     let mut fields = Fields::of(node, "the admin listener", report)?;
-    let admin = fields.or_with("address", DEFAULT_ADMIN, |node, report| {
+    let address = fields.or_with("address", DEFAULT_ADMIN.address, |node, report| {
         if is_none(node) {
-            return Some(Admin::Off);
+            return Some(None);
         }
-        address(node, report).map(|address| Admin::At(address.value))
+        address(node, report).map(|address| Some(address.value))
+    });
+    let socket = fields.or_with("socket", None, |node, report| {
+        // For this user alone: whoever may connect may grant.
+        let plan = |path| UnixPlan { path, mode: 0o600, group: None };
+        socket_path(node, report).map(|path| Some(plan(path.value)))
     });
     fields.not_yet_supported("allow_quit");
     fields.finish();
-    admin
+    Some(Admin { address: address?, socket: socket? })
 }
 
 /// `admin: none`, and `admin: { address: none }`.
@@ -168,6 +217,7 @@ fn upstream(node: &Node, report: &mut Report) -> Option<Upstream> {
         let places = [("query", TokenPlace::Query), ("header", TokenPlace::Header)];
         decode::word(node, "a place for the token", report, &places)
     });
+    let ease_off = fields.or("ease_off", true);
     fields.finish();
     Some(Upstream {
         url,
@@ -176,6 +226,7 @@ fn upstream(node: &Node, report: &mut Report) -> Option<Upstream> {
         timeout: timeout?,
         max_in_flight: max_in_flight?,
         token_in: token_in?,
+        ease_off: ease_off?,
     })
 }
 
@@ -198,6 +249,7 @@ impl Default for Upstream {
             // At SMH's usual 50 ms this is 20,000 deletes a second.
             max_in_flight: 1000,
             token_in: TokenPlace::Query,
+            ease_off: true,
         }
     }
 }
@@ -281,7 +333,8 @@ pub(super) fn bounded(
     None
 }
 
-const DEFAULT_ADMIN: Admin = Admin::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901));
+const DEFAULT_ADMIN: Admin =
+    Admin { address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901)), socket: None };
 
 /// Kubernetes takes a second or two to tell everyone that a pod is leaving, and gives it 30 s.
 const DEFAULT_SHUTDOWN: Shutdown =

@@ -9,23 +9,26 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use self::tenants::{link_tenants, warn_of_minted_tokens};
-use crate::config::gateway_file::{GatewayFile, Named};
+use crate::config::gateway_file::{Admin, GatewayFile, Named};
 use crate::config::library_file::{Library as LibraryFile, Token};
+use crate::config::limit_store_file::LimitStore;
 use crate::config::lint::{Linted, Places};
 use crate::config::listener_file::Listener;
 use crate::config::policy_file::PolicyFile;
-use crate::config::report::{Problem, Report};
+use crate::config::report::{Problem, Report, Warning};
 use crate::config::snapshot::{ConfiguredLibrary, Lines, Snapshot};
 use crate::config::source::Spanned;
 use crate::config::watched::Watched;
 use crate::directory::Library;
 use crate::ids::LibraryId;
+use crate::limit_store::{StorePlan, WhenUnavailable};
+use crate::listener::UnixPlan;
 use crate::origin::{Origin, Scheme};
 use crate::secret::Source;
 use crate::token::{MintPlan, TokenSource};
@@ -57,6 +60,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let (policy, limits) = policy::link(policy, &names, &mut places, report);
     let libraries = link_libraries(&gateway, &folder, report);
     let tenants = link_tenants(&gateway, &libraries, &names, smh_paths, report);
+    warn_of_unknown_replicas(&gateway, report);
     warn_of_minted_tokens(&gateway, &libraries, &policy, report);
     let issuers = callers::link_issuers(&gateway, &folder, report);
     let callers = callers::link(&gateway, &folder, &names, report);
@@ -74,7 +78,11 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         .lint(report);
     Some(Snapshot {
         listeners,
-        admin: gateway.admin,
+        admin: link_admin(gateway.admin, &folder),
+        limit_store: gateway.limits.store.map(|store| link_store(store, &folder)),
+        limit_state: gateway.limits.state.map(|path| folder.join(path)),
+        limit_headers: gateway.limits.headers,
+        ease_off: gateway.upstream.ease_off,
         libraries: libraries.into_values().collect(),
         tenants,
         callers,
@@ -116,6 +124,37 @@ fn lines_of<K: Clone + Eq + Hash, V>(named: Option<&Named<K, V>>) -> HashMap<K, 
 /// The processors that this process may use; the CPU limit of a container counts.
 fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+fn link_admin(admin: Admin, folder: &Path) -> Admin {
+    let socket = admin.socket.map(|socket| UnixPlan { path: folder.join(&socket.path), ..socket });
+    Admin { socket, ..admin }
+}
+
+fn link_store(store: LimitStore, folder: &Path) -> StorePlan {
+    StorePlan {
+        at: store.at,
+        username: store.username,
+        password: store.password.as_ref().map(|source| below(folder, source)),
+        ca_file: store.ca_file.map(|path| folder.join(path)),
+        prefix: store.prefix,
+        response_timeout: store.response_timeout,
+        when_unavailable: store.when_unavailable,
+        replicas: store.replicas.unwrap_or(NonZeroU32::MIN),
+    }
+}
+
+/// Each gateway would enforce the whole of each limit by itself.
+fn warn_of_unknown_replicas(gateway: &GatewayFile, report: &mut Report) {
+    if let Some(store) = &gateway.limits.store
+        && store.when_unavailable == WhenUnavailable::Local
+        && store.replicas.is_none()
+    {
+        let message = "without the store each gateway enforces its share of each limit, and \
+                       nothing says how many there are";
+        let problem = Problem::warning(store.place, Warning::UnknownReplicas, message);
+        report.push(problem.with_help("say `replicas: 3`, or `when_unavailable: refuse`"));
+    }
 }
 
 fn link_libraries(

@@ -140,7 +140,7 @@ fn tls(node: &Node, report: &mut Report) -> Option<Tls> {
     ca_is_whole.then_some(tls)
 }
 
-fn socket_path(node: &Node, report: &mut Report) -> Option<Spanned<PathBuf>> {
+pub(super) fn socket_path(node: &Node, report: &mut Report) -> Option<Spanned<PathBuf>> {
     let path = path(node, report)?;
     if path.value.as_os_str().len() > MAX_SOCKET_PATH {
         let message = format!("the path of a unix socket has at most {MAX_SOCKET_PATH} bytes");

@@ -10,6 +10,7 @@ mod cases_file;
 pub mod decode;
 mod gateway_file;
 mod library_file;
+mod limit_store_file;
 mod link;
 mod lint;
 mod listener_file;
@@ -22,7 +23,7 @@ pub mod source;
 mod watched;
 pub mod yaml;
 
-pub use self::gateway_file::{Admin, DeleteLog, Shutdown};
+pub use self::gateway_file::{Admin, DeleteLog, RateLimitHeaders, Shutdown};
 pub use self::snapshot::{ConfiguredCaller, ConfiguredLibrary, Lines, Snapshot};
 pub use self::watched::Watched;
 

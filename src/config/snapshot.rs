@@ -10,13 +10,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::authenticate::Credential;
-use crate::config::gateway_file::{Admin, DeleteLog, Shutdown};
+use crate::config::gateway_file::{Admin, DeleteLog, RateLimitHeaders, Shutdown};
 use crate::config::watched::Watched;
 use crate::delete::Paths;
 use crate::directory::{Caller, Library, Tenant, UserIdRule};
 use crate::ids::{CallerName, LibraryId, TenantName};
 use crate::issuer_keys::{IssuerPlan, JwksSource};
-use crate::limits::LimitRule;
+use crate::limit_store::{StoreAt, StorePlan};
+use crate::limits::{LimitRule, Sharing};
 use crate::listener::{At, Bounds, Group, Plan};
 use crate::policy::Policy;
 use crate::secret::{REDACTED, Source};
@@ -42,8 +43,16 @@ pub struct Snapshot {
     pub policy: Policy,
     /// How much of it.
     pub limits: Vec<LimitRule>,
+    /// Who else counts them; `None`: nobody.
+    pub limit_store: Option<StorePlan>,
+    /// Where what is used of them outlives the process.
+    pub limit_state: Option<PathBuf>,
+    /// Which answers say how they stand.
+    pub limit_headers: RateLimitHeaders,
     /// How SMH is reached.
     pub upstream: Settings,
+    /// Whether less is sent to a library that answers 429.
+    pub ease_off: bool,
     /// Most deletes at once.
     pub max_in_flight: usize,
     /// Threads that serve.
@@ -142,6 +151,12 @@ impl Snapshot {
         })
     }
 
+    /// Who else counts the limits.
+    #[must_use]
+    pub fn sharing(&self) -> Sharing {
+        self.limit_store.as_ref().map_or(Sharing::Alone, |plan| Sharing::Among(plan.replicas))
+    }
+
     /// Everything, for people: references to secrets as they stand, secrets as `[redacted]`.
     #[must_use]
     pub fn redacted(&self) -> Value {
@@ -170,11 +185,18 @@ impl Snapshot {
         });
         json!({
             "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
-            "admin": match self.admin { Admin::At(address) => Some(address), Admin::Off => None },
+            "admin": {
+                "address": self.admin.address,
+                "socket": self.admin.socket.as_ref().map(|socket| socket.path.display().to_string()),
+            },
+            "rate_limit_store": self.limit_store.as_ref().map(limit_store),
+            "rate_limit_state": self.limit_state.as_ref().map(|path| path.display().to_string()),
+            "ratelimit_headers": self.limit_headers.as_str(),
             "upstream": {
                 "connect_timeout": format!("{:?}", self.upstream.connect_timeout),
                 "timeout": format!("{:?}", self.upstream.timeout),
                 "max_in_flight": self.max_in_flight,
+                "ease_off": self.ease_off,
             },
             "libraries": object(libraries),
             "tenants": object(tenants),
@@ -213,6 +235,28 @@ fn token_source(source: &TokenSource) -> Value {
             "max_age": format!("{:?}", plan.max_age),
         }}),
     }
+}
+
+fn limit_store(plan: &StorePlan) -> Value {
+    let (kind, service) = match &plan.at {
+        StoreAt::Single(_) => ("single", None),
+        StoreAt::Cluster(_) => ("cluster", None),
+        StoreAt::Sentinel { service, .. } => ("sentinel", Some(service)),
+    };
+    json!({
+        "redis": {
+            "kind": kind,
+            "urls": plan.at.urls().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "service": service,
+            "username": plan.username,
+            "password": plan.password.as_ref().map(reference),
+            "ca_file": plan.ca_file.as_ref().map(|path| path.display().to_string()),
+            "key_prefix": plan.prefix,
+            "response_timeout": format!("{:?}", plan.response_timeout),
+        },
+        "when_unavailable": plan.when_unavailable.as_str(),
+        "replicas": plan.replicas,
+    })
 }
 
 fn listener(plan: &Plan) -> Value {

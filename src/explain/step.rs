@@ -72,7 +72,7 @@ impl Step {
             Refusal::Frozen(_) => Some(Self::Freeze),
             Refusal::PermanentDeleteBlocked(_) => Some(Self::Permanence),
             Refusal::DeniedByRule(_) => Some(Self::Rules),
-            Refusal::RateLimited(_) => Some(Self::Limits),
+            Refusal::RateLimited(_) | Refusal::RateLimitStoreUnavailable => Some(Self::Limits),
             Refusal::TokenUnavailable => Some(Self::Token),
             Refusal::UnknownRoute
             | Refusal::MethodNotAllowed

@@ -14,7 +14,8 @@ use crate::directory::Caller;
 use crate::gateway::{Gateway, InForce, Phase};
 use crate::ids::CallerName;
 use crate::issuer_keys::IssuerKeys;
-use crate::limits::{Limits, Sharing};
+use crate::limit_store::SharedStore;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::token::Tokens;
@@ -54,6 +55,7 @@ impl<'s> Fitting<'s> {
 pub(super) struct Before<'b> {
     pub(super) places: &'b Places,
     pub(super) limits: &'b Limits,
+    pub(super) limit_store: Option<&'b Arc<SharedStore>>,
     pub(super) tokens: &'b Tokens,
     pub(super) issuer_keys: &'b IssuerKeys,
     pub(super) upstream: &'b Settings,
@@ -96,15 +98,25 @@ impl Before<'_> {
             places: Arc::new(self.places.succeeded_by(snapshot.max_in_flight, snapshot.shares())),
             limits: Arc::new(self.limits.succeeded_by(
                 snapshot.limits.clone(),
-                Sharing::Alone,
+                snapshot.sharing(),
                 Instant::now(),
             )),
+            limit_store: self.store_of(&snapshot, metrics),
             tokens: Arc::new(tokens),
             upstream,
             snapshot,
             since: SystemTime::now(),
         };
         (in_force, keyring)
+    }
+
+    /// The same one while its plan is the same: its connections stay.
+    fn store_of(&self, snapshot: &Snapshot, metrics: &Metrics) -> Option<Arc<SharedStore>> {
+        let plan = snapshot.limit_store.as_ref()?;
+        match self.limit_store {
+            Some(store) if store.plan() == plan => Some(Arc::clone(store)),
+            _ => Some(SharedStore::new(plan.clone(), &metrics.store)),
+        }
     }
 }
 
@@ -128,6 +140,7 @@ impl Gateway {
         let held = Before {
             places: &before.places,
             limits: &before.limits,
+            limit_store: before.limit_store.as_ref(),
             tokens: &before.tokens,
             issuer_keys: &before.issuer_keys,
             upstream: &before.upstream,

@@ -19,6 +19,7 @@ use crate::complaints::{Complaints, Round};
 use crate::config::Snapshot;
 use crate::directory::Tenants;
 use crate::issuer_keys::IssuerKeys;
+use crate::limit_store::SharedStore;
 use crate::limits::{Guesses, Limits, Sharing};
 use crate::listener::{Listener, Refreshed};
 use crate::metrics::Metrics;
@@ -40,6 +41,8 @@ pub struct InForce {
     pub places: Arc<Places>,
     /// The limits, with what is used of them.
     pub limits: Arc<Limits>,
+    /// Who else counts them.
+    pub limit_store: Option<Arc<SharedStore>>,
     /// The tokens, with what is known of them.
     pub tokens: Arc<Tokens>,
     /// How SMH is reached.
@@ -108,6 +111,7 @@ impl Gateway {
         let mut round = complaints.round();
         let metrics = Arc::new(Metrics::new());
         let nothing = Before {
+            limit_store: None,
             limits: &Limits::new(Vec::new(), Sharing::Alone, Instant::now()),
             places: &Places::default(),
             tokens: &Tokens::none(&metrics),

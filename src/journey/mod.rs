@@ -3,6 +3,7 @@
 //! [`Worker::delete`] is the journey: each line spends what the one before it proved. Around it,
 //! [`Worker::answer`] turns a refusal into its answer and keeps the record.
 
+mod admit;
 mod record;
 mod wellformed;
 
@@ -23,13 +24,16 @@ use tokio::time::Instant;
 use self::record::Record;
 use self::wellformed::Intent;
 use crate::authenticate::{Identified, Proof, Unproven};
+use crate::config::RateLimitHeaders;
 use crate::delete::Route;
 use crate::directory::Caller;
 use crate::gateway::{Gateway, InForce};
 use crate::ids::{RequestId, RuleName};
+use crate::limit_store::StoreClient;
 use crate::limits::{Admission, GuessSource, Guesses};
 use crate::listener::Inbound;
 use crate::log::Lines;
+use crate::places::Place;
 use crate::policy::Permit;
 use crate::refusal::{JwtFault, Refusal, UpstreamFault, render};
 use crate::relay::{self, Meaning};
@@ -39,12 +43,18 @@ use crate::upstream::{Answer, Client, Tries};
 pub(crate) struct Worker {
     gateway: Arc<Gateway>,
     upstream: Client,
+    limit_store: StoreClient,
     lines: Lines,
 }
 
 impl Worker {
     pub(crate) fn new(gateway: Arc<Gateway>, lines: Lines) -> Arc<Self> {
-        Arc::new(Self { gateway, upstream: Client::default(), lines })
+        Arc::new(Self {
+            gateway,
+            upstream: Client::default(),
+            limit_store: StoreClient::default(),
+            lines,
+        })
     }
 
     /// Answers one request, and sees a delete through even if the caller hangs up.
@@ -72,7 +82,8 @@ impl Worker {
                 if refusal.asks_for_another_certificate() {
                     inbound.end();
                 }
-                let response = render::answer(&refusal, record.id());
+                let mut response = render::answer(&refusal, record.id());
+                record.tell(response.headers_mut());
                 record.refused(refusal);
                 response
             }
@@ -117,10 +128,10 @@ impl Worker {
         record.permitted(&permit);
 
         let library = &permit.tenant().library.id;
-        let _place = in_force.places.take(library).ok_or(Refusal::Overloaded)?;
-        let admission = in_force.limits.admit(permit, Instant::now().into_std())?;
-        record.admitted(&admission);
-        self.forward(&admission, &in_force, deadline, record).await
+        let place = in_force.places.take(library).ok_or(Refusal::Overloaded)?;
+        let admission = self.admit(permit, &place, &in_force).await?;
+        record.admitted(&admission, &in_force.limits);
+        self.forward(&admission, &place, &in_force, deadline, record).await
     }
 
     /// Who calls. Guessing is slowed by source: where it was guessed too often a right API key is
@@ -183,6 +194,7 @@ impl Worker {
     async fn forward(
         &self,
         admission: &Admission,
+        place: &Place,
         in_force: &InForce,
         deadline: Instant,
         record: &mut Record,
@@ -216,14 +228,33 @@ impl Worker {
         if answer.rejects_token() {
             return Err(Refusal::Upstream(UpstreamFault::CredentialRejected));
         }
-        self.notice(&answer, permit, in_force, record);
-        let response = relay::to_caller(answer, &tokens).map_err(Refusal::Upstream)?;
+        self.notice(&answer, permit, place, in_force, record);
+        let mut response = relay::to_caller(answer, &tokens).map_err(Refusal::Upstream)?;
         record.relayed(response.status().as_u16());
+        if in_force.snapshot.limit_headers == RateLimitHeaders::All {
+            record.tell(response.headers_mut());
+        }
         Ok(response)
     }
 
     /// What the answer means for the caller's file, whether or not it can be relayed.
-    fn notice(&self, answer: &Answer, permit: &Permit, in_force: &InForce, record: &mut Record) {
+    fn notice(
+        &self,
+        answer: &Answer,
+        permit: &Permit,
+        place: &Place,
+        in_force: &InForce,
+        record: &mut Record,
+    ) {
+        let now = Instant::now().into_std();
+        if answer.head.status == StatusCode::TOO_MANY_REQUESTS {
+            self.gateway.metrics().load.smh_refused(&permit.tenant().library.id);
+            if in_force.snapshot.ease_off {
+                place.easing.refused(now);
+            }
+        } else {
+            place.easing.taken(now);
+        }
         let rule = in_force.snapshot.policy.irreversible_deletes;
         let meaning = Meaning::of(answer, permit);
         let (alarms, metrics) = (self.gateway.alarms(), self.gateway.metrics());
@@ -254,7 +285,7 @@ fn dry_run(
     let refusal = decision
         .map(|permit| {
             record.permitted(&permit);
-            in_force.limits.would_refuse(&permit, Instant::now().into_std())
+            admit::would_refuse(&permit, in_force)
         })
         .unwrap_or_else(Some);
     let rule = match &refusal {

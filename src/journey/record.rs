@@ -5,13 +5,15 @@ mod line;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::{HeaderMap, HeaderValue};
+
 use crate::access_token::AccessToken;
 use crate::authenticate::{PeerAddress, Proof};
 use crate::delete::{Delete, DeletePath, Mode, TenantRef};
 use crate::directory::{Caller, Tenant};
 use crate::gateway::Gateway;
 use crate::ids::{Citation, MAX_NAME_BYTES, RequestId, RuleName, UserId};
-use crate::limits::{Admission, ShadowLimits};
+use crate::limits::{Admission, Limits, ShadowLimits, Told};
 use crate::log::Lines;
 use crate::metrics::Metrics;
 use crate::policy::{Permit, Unheeded};
@@ -32,6 +34,7 @@ pub(super) struct Record {
     allowed_by: Option<Arc<Citation>>,
     unheeded: Unheeded,
     shadow_limits: ShadowLimits,
+    standings: Option<Told>,
     smh: Option<Smh>,
     meaning: Meaning,
     cause: Option<String>,
@@ -85,6 +88,7 @@ impl Record {
             allowed_by: None,
             unheeded: Unheeded::new(),
             shadow_limits: ShadowLimits::new(),
+            standings: None,
             smh: None,
             meaning: Meaning::AsItSays,
             cause: None,
@@ -115,8 +119,28 @@ impl Record {
         self.unheeded = rules;
     }
 
-    pub(super) fn admitted(&mut self, admission: &Admission) {
+    pub(super) fn admitted(&mut self, admission: &Admission, limits: &Limits) {
         self.shadow_limits.clone_from(admission.shadow());
+        self.standings = limits.told(admission);
+        for limit in admission.warned() {
+            self.gateway.metrics().policy.warned(limit);
+            let of = admission.permit();
+            tracing::warn!(
+                %limit, caller = %of.caller().name, tenant = %of.tenant().name,
+                "a limit is used up to its `warn_at`"
+            );
+        }
+    }
+
+    /// Says how the limits stand that it was charged to.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        let Some(Told { policy, limit }) = &self.standings else { return };
+        for (name, value) in [("ratelimit-policy", policy), ("ratelimit", limit)] {
+            // Names and numbers: each is a field value.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
     }
 
     /// The rule that lets a permanent delete through.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use crate::ids::LimitName;
-use crate::limits::key::Key;
+use crate::limits::key::{Key, Per};
 use crate::limits::quota::Quota;
 use crate::limits::standing::Standing;
 use crate::limits::{Admission, Limits, ShadowLimits, Standings, is_shadow};
@@ -22,6 +22,8 @@ pub struct Claimed {
     position: usize,
     /// Its name.
     pub limit: LimitName,
+    /// What it counts for each of.
+    pub per: Per,
     /// Whose share it is.
     pub key: Key,
     /// How much there is of it.
@@ -77,6 +79,7 @@ impl Limits {
             Claimed {
                 position,
                 limit: limit.rule.name.clone(),
+                per: limit.rule.per,
                 key,
                 quota: limit.quota,
                 floor: limit.floor(&key, now),
@@ -95,6 +98,7 @@ impl Limits {
         let limit = Claimed {
             position,
             limit: name.clone(),
+            per: limit.rule.per,
             key,
             quota: limit.quota,
             floor,

@@ -7,6 +7,7 @@
 //! who may ask at all.
 
 mod claim;
+mod easing;
 mod grants;
 mod guesses;
 mod key;
@@ -18,6 +19,7 @@ mod standing;
 mod store;
 
 pub use self::claim::{Claim, Claimed, Taken, Verdict};
+pub use self::easing::Easing;
 pub use self::grants::Grant;
 pub use self::guesses::{GuessSource, Guesses};
 pub use self::key::{Key, Per};

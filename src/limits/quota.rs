@@ -125,6 +125,12 @@ impl Quota {
         u32::try_from(left).unwrap_or(u32::MAX)
     }
 
+    /// How many deletes are used, rounded up.
+    #[must_use]
+    pub fn used(self, used: u64) -> u64 {
+        used.div_ceil(self.interval)
+    }
+
     /// How much is used in percent, rounded down.
     #[must_use]
     pub fn percent(self, used: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! What is counted of load: where deletes are under way, and who found no room.
 
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +15,8 @@ use crate::metrics::family;
 pub struct LoadMetrics {
     library_in_flight: Family<Library, Gauge<i64, AtomicI64>>,
     connections_refused: Family<Listener, Counter>,
+    smh_refused: Family<Library, Counter>,
+    eased_to: Family<Library, Gauge<f64, AtomicU64>>,
 }
 
 /// As configured, so there are only so many.
@@ -37,8 +39,16 @@ impl LoadMetrics {
             "Deletes being worked on, by library",
             Family::clone(&library_in_flight),
         );
+        let eased_to = Family::default();
+        registry.register(
+            "eased_deletes_per_second",
+            "What a library is found to bear, while deletes are held back because it answered 429",
+            Family::clone(&eased_to),
+        );
         Self {
             library_in_flight,
+            eased_to,
+            smh_refused: family(registry, "smh_rate_limited", "Answers 429 of SMH, by library"),
             connections_refused: family(
                 registry,
                 "connections_refused",
@@ -50,6 +60,7 @@ impl LoadMetrics {
     /// Forgets what is under way: a library may be gone since the last scrape.
     pub fn begin_scrape(&self) {
         self.library_in_flight.clear();
+        self.eased_to.clear();
     }
 
     /// Says how many deletes of a library are under way.
@@ -57,6 +68,16 @@ impl LoadMetrics {
         let library = Library { library: library.to_string() };
         let in_flight = i64::try_from(in_flight).unwrap_or(i64::MAX);
         self.library_in_flight.get_or_create(&library).set(in_flight);
+    }
+
+    /// Says what a library is found to bear.
+    pub fn eased_to(&self, library: &LibraryId, rate: f64) {
+        self.eased_to.get_or_create(&Library { library: library.to_string() }).set(rate);
+    }
+
+    /// Counts an answer of SMH's that it is too much.
+    pub fn smh_refused(&self, library: &LibraryId) {
+        self.smh_refused.get_or_create(&Library { library: library.to_string() }).inc();
     }
 
     /// The counter of a listener, which is there from now on.

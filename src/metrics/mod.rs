@@ -7,12 +7,14 @@ mod config;
 mod identity;
 mod load;
 mod policy;
+mod store;
 mod tokens;
 
 pub use self::config::ConfigMetrics;
 pub use self::identity::IdentityMetrics;
 pub use self::load::LoadMetrics;
 pub use self::policy::PolicyMetrics;
+pub use self::store::StoreMetrics;
 pub use self::tokens::TokenMetrics;
 
 use std::sync::atomic::AtomicI64;
@@ -52,6 +54,8 @@ pub struct Metrics {
     pub load: LoadMetrics,
     /// What rules and limits did, or would have done.
     pub policy: PolicyMetrics,
+    /// The store that limits are shared by.
+    pub store: StoreMetrics,
     /// The configuration and its reloads.
     pub config: ConfigMetrics,
     /// Deletes of which no end is known: the process ended, or a bug ended the work on them.
@@ -125,6 +129,7 @@ impl Metrics {
             identity: IdentityMetrics::new(&mut registry),
             load: LoadMetrics::new(&mut registry),
             policy: PolicyMetrics::new(&mut registry),
+            store: StoreMetrics::new(&mut registry),
             config: ConfigMetrics::new(&mut registry),
             abandoned: counter(
                 &mut registry,

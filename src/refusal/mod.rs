@@ -76,6 +76,8 @@ pub enum Refusal {
     RateLimited(Box<Exhausted>),
     /// More deletes are in flight than configured.
     Overloaded,
+    /// The store of the limits does not answer, and nothing goes on without it.
+    RateLimitStoreUnavailable,
     /// The library's token could not be read.
     TokenUnavailable,
     /// SMH could not be heard, or must not be relayed.
@@ -116,6 +118,7 @@ impl Refusal {
             Self::Frozen(_) => Code::Frozen,
             Self::RateLimited(_) => Code::RateLimited,
             Self::Overloaded => Code::Overloaded,
+            Self::RateLimitStoreUnavailable => Code::RateLimitStoreUnavailable,
             Self::TokenUnavailable => Code::TokenUnavailable,
             Self::Upstream(fault) => match fault {
                 UpstreamFault::Unreachable | UpstreamFault::Refused => Code::UpstreamUnreachable,
@@ -173,6 +176,7 @@ impl Refusal {
             | Self::Frozen(_)
             | Self::RateLimited(_)
             | Self::Overloaded
+            | Self::RateLimitStoreUnavailable
             | Self::TokenUnavailable => Outcome::NotSent,
         }
     }
@@ -229,11 +233,14 @@ impl Refusal {
         const ISSUER_KEYS: Duration = Duration::from_secs(5);
         /// Deletes in flight end within milliseconds: a second is long.
         const OVERLOADED: Duration = Duration::from_secs(1);
+        /// The store is tried again within a second.
+        const STORE: Duration = Duration::from_secs(1);
         match self {
             Self::RateLimited(exhausted) => Some(exhausted.wait),
             Self::TokenUnavailable => Some(TOKEN),
             Self::IssuerKeysUnavailable => Some(ISSUER_KEYS),
             Self::Overloaded => Some(OVERLOADED),
+            Self::RateLimitStoreUnavailable => Some(STORE),
             Self::UnknownRoute
             | Self::MethodNotAllowed
             | Self::InvalidRequest(_)
@@ -279,6 +286,9 @@ impl fmt::Display for Refusal {
                 write!(f, "the limit \"{}\" is used up", exhausted.limit)
             }
             Self::Overloaded => f.write_str("too many deletes are in flight; try again soon"),
+            Self::RateLimitStoreUnavailable => {
+                f.write_str("the rate limits cannot be looked at; try again soon")
+            }
             Self::TokenUnavailable => {
                 f.write_str("the gateway has no token for this library at the moment")
             }

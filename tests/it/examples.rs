@@ -176,7 +176,7 @@ fn the_pods_are_probed_and_reached_where_the_gateway_listens() {
             let mut ports = list(&gateway["ports"]).iter();
             ports.find(|port| port["name"] == name).map(|port| port["containerPort"].clone())
         };
-        let smh_gateway::config::Admin::At(admin) = snapshot.admin else { panic!("{overlay}") };
+        let admin = snapshot.admin.address.expect(overlay);
         assert_eq!(port("admin"), Some(json!(admin.port())));
         assert!(admin.ip().is_unspecified(), "the kubelet asks from outside of the pod");
         for (probe, path) in

@@ -86,14 +86,7 @@ fn summary(snapshot: &Snapshot, mounted: &Mounted<'_>, report: &Report, terminal
     for line in mounted.listeners(terminal) {
         row(terminal, "listener", line);
     }
-    row(
-        terminal,
-        "admin",
-        match snapshot.admin {
-            Admin::At(address) => address.to_string(),
-            Admin::Off => "none".into(),
-        },
-    );
+    row(terminal, "admin", admin(&snapshot.admin));
     row(terminal, "workers", snapshot.workers.to_string());
     for one in &snapshot.libraries {
         let library = &one.library;
@@ -126,4 +119,11 @@ fn summary(snapshot: &Snapshot, mounted: &Mounted<'_>, report: &Report, terminal
     };
     let limits = snapshot.limits.len();
     row(terminal, "policy", format!("{from}: {permanent}, {deny} deny rules, {limits} limits"));
+}
+
+fn admin(admin: &Admin) -> String {
+    let address = admin.address.map(|address| address.to_string());
+    let socket = admin.socket.as_ref().map(|socket| format!("unix:{}", socket.path.display()));
+    let both: Vec<_> = address.into_iter().chain(socket).collect();
+    if both.is_empty() { "none".to_owned() } else { both.join(", ") }
 }

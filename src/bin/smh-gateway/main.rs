@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. What is done is done by the library.
 
+mod budget;
 mod check;
 mod demo;
 mod doctor;
@@ -61,6 +62,12 @@ enum Command {
     Explain(explain::Options),
     /// Run policy test cases: does the policy decide as they say?
     Test(test::Options),
+    /// What is used of each limit; a one-time raise, with a reason. Asks the gateway that runs.
+    Budget {
+        /// What to do.
+        #[command(subcommand)]
+        budget: budget::Budget,
+    },
     /// Read an API key on standard input, print its SHA-256 for the configuration.
     HashKey {
         /// Taken so that clap does not repeat it: it is likely the key itself.
@@ -94,6 +101,7 @@ fn main() -> ExitCode {
         | Command::Doctor { .. }
         | Command::Explain(_)
         | Command::Test(_)
+        | Command::Budget { .. }
         | Command::HashKey { .. }
         | Command::Schema { .. } => LevelFilter::ERROR,
     };
@@ -107,6 +115,7 @@ fn main() -> ExitCode {
         Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),
         Command::Explain(options) => Ok(explain::run(&options, &mut terminal)),
         Command::Test(options) => Ok(test::run(&options, &mut terminal)),
+        Command::Budget { budget } => budget::run(&budget, &mut terminal),
         Command::HashKey { unexpected } if unexpected.is_empty() => hash_key::run(&mut terminal),
         Command::HashKey { .. } => {
             let message = "the key is read from standard input, not from the command line";

@@ -173,8 +173,11 @@ pub fn duration_or_zero(node: &Node, report: &mut Report) -> Option<Duration> {
     }
 }
 
-/// The duration, or how to write one.
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration such as `250ms`, `2s`, `5m`, `2h` or `1d`.
+///
+/// # Errors
+/// How to write one.
+pub fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: &str = "the units are `ms`, `s`, `m`, `h` and `d`";
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (Some(count), Some(unit)) = (text.get(..split), text.get(split..)) else {

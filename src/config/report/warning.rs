@@ -37,11 +37,13 @@ pub enum Warning {
     TenantWithoutCallers,
     /// `allow_permanent` rules while `permanent_deletes` is `deny`.
     UnheededAllow,
+    /// A store that several gateways share, without how many they are.
+    UnknownReplicas,
 }
 
 impl Warning {
     /// All of them, in the order of their words.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BeatenAllow,
         Self::CallerWithoutTenants,
         Self::ExceptsEverything,
@@ -59,6 +61,7 @@ impl Warning {
         Self::SharedSpace,
         Self::TenantWithoutCallers,
         Self::UnheededAllow,
+        Self::UnknownReplicas,
     ];
 
     /// The word for it.
@@ -82,6 +85,7 @@ impl Warning {
             Self::SharedSpace => "shared-space",
             Self::TenantWithoutCallers => "tenant-without-callers",
             Self::UnheededAllow => "unheeded-allow",
+            Self::UnknownReplicas => "unknown-replicas",
         }
     }
 }

@@ -1,0 +1,266 @@
+//! `GET /api/limits`: what is used of each limit; and `POST /api/budget`: a one-time raise.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::admin::{self, Admin};
+use crate::directory::Fingerprint;
+use crate::gateway::InForce;
+use crate::ids::LimitName;
+use crate::limits::{Key, LimitRule, Limits, Per};
+
+/// What an operator grants beyond a limit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Grant {
+    limit: String,
+    caller: Option<String>,
+    tenant: Option<String>,
+    library: Option<String>,
+    user_id: Option<String>,
+    add: u32,
+    seconds: u64,
+    reason: String,
+}
+
+impl Admin {
+    /// Every limit, with those who used most of it.
+    pub(super) async fn limits(&self) -> Value {
+        let in_force = self.gateway.in_force();
+        let names = Names::of(&in_force);
+        let mut shown = Vec::new();
+        for rule in in_force.limits.rules() {
+            let mut keys = Vec::new();
+            for (key, used) in used_most(&in_force.limits, rule) {
+                keys.push(self.share(&in_force, rule, key, used, &names).await);
+            }
+            shown.push(json!({
+                "name": rule.name.as_str(),
+                "per": rule.per.words().collect::<Vec<_>>(),
+                "limit": rule.rate.to_string(),
+                "burst": rule.burst,
+                "mode": rule.mode.as_str(),
+                "warn_at_percent": rule.warn_at,
+                "used_by": keys,
+            }));
+        }
+        let store = in_force.limit_store.as_ref().map(|store| {
+            let status = store.status();
+            json!({
+                "connected_workers": status.connected,
+                "last_fault": status.last_fault.map(|(fault, _)| fault.as_str()),
+                "when_unavailable": store.plan().when_unavailable.as_str(),
+            })
+        });
+        json!({ "limits": shown, "store": store })
+    }
+
+    async fn share(
+        &self,
+        in_force: &InForce,
+        rule: &LimitRule,
+        key: Key,
+        used_here: u64,
+        names: &Names<'_>,
+    ) -> Value {
+        let (used, granted) = self.of_key(in_force, rule, key, used_here).await;
+        let quota = rule.quota();
+        let mut shown = names.of_key(rule.per, key);
+        let parts = json!({
+            "used": quota.used(used),
+            "left": quota.left(used),
+            "used_percent": quota.percent(used),
+            "whole_in_seconds": Duration::from_nanos(used).as_secs_f64().ceil(),
+            "granted": granted.map(|(left, lasts)| json!({
+                "left": left, "for_seconds": lasts.as_secs_f64().ceil(),
+            })),
+        });
+        if let (Some(shown), Value::Object(parts)) = (shown.as_object_mut(), parts) {
+            shown.extend(parts);
+        }
+        shown
+    }
+
+    /// What is used, and what is left of what was granted: by the shared store, or by what is known here.
+    async fn of_key(
+        &self,
+        in_force: &InForce,
+        rule: &LimitRule,
+        key: Key,
+        used_here: u64,
+    ) -> (u64, Option<(i64, Duration)>) {
+        let now = Instant::now();
+        if let Some(store) = &in_force.limit_store
+            && let Some(claim) = in_force.limits.claim_of(&rule.name, key, now)
+            && let Ok(verdicts) = self.limit_store.look(store, &claim).await
+        {
+            let used = verdicts.first().map_or(used_here, |verdict| verdict.used);
+            let of = (&rule.name, rule.per, &key);
+            let granted = self.limit_store.granted(store, of).await.unwrap_or_default();
+            return (used, granted);
+        }
+        let grants = in_force.limits.grants(now).into_iter();
+        let mut granted = grants.filter(|(grant, _)| grant.limit == rule.name && grant.key == key);
+        (used_here, granted.next().map(|(grant, lasts)| (i64::from(grant.left), lasts)))
+    }
+
+    /// Grants so many deletes beyond a limit. `by` is who is at the other end of the socket.
+    pub(super) async fn grant(&self, body: Incoming, by: u32) -> Response<Bytes> {
+        let granted = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+            Ok(body) => self.granted(&body.to_bytes(), by).await,
+            Err(error) => Err(format!("the request cannot be read: {error}")),
+        };
+        match granted {
+            Ok(granted) => admin::json(StatusCode::OK, &granted),
+            Err(error) => admin::json(StatusCode::BAD_REQUEST, &json!({ "error": error })),
+        }
+    }
+
+    async fn granted(&self, body: &[u8], by: u32) -> Result<Value, String> {
+        let grant: Grant = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let in_force = self.gateway.in_force();
+        let known = || in_force.limits.rules().map(|rule| rule.name.as_str()).collect::<Vec<_>>();
+        let rule = LimitName::try_from(grant.limit.as_str())
+            .ok()
+            .and_then(|name| in_force.limits.rule(&name))
+            .ok_or_else(|| {
+                format!("no limit is called `{}`; there are {:?}", grant.limit, known())
+            })?;
+        let names = Names::of(&in_force);
+        let key = names.key(rule, &grant)?;
+        if grant.add == 0 || grant.seconds == 0 || grant.seconds > MOST_SECONDS {
+            return Err("`add` is at least 1, and the time from 1 second to 7 days".to_owned());
+        }
+        let reason = grant.reason.trim();
+        if reason.is_empty() || reason.len() > 256 || reason.chars().any(char::is_control) {
+            return Err("`reason` says why, in at most 256 bytes on one line".to_owned());
+        }
+        let lasts = Duration::from_secs(grant.seconds);
+        let left = match &in_force.limit_store {
+            Some(store) => {
+                let of = (&rule.name, rule.per, &key);
+                let granted = self.limit_store.grant(store, of, grant.add, lasts).await;
+                granted.map_err(|fault| format!("the rate limit store was not told: {fault}"))?
+            }
+            None => {
+                let granted =
+                    in_force.limits.grant(&rule.name, key, grant.add, lasts, Instant::now());
+                if !granted {
+                    return Err("there are too many grants at once".to_owned());
+                }
+                i64::from(grant.add)
+            }
+        };
+        let of = names.of_key(rule.per, key);
+        self.gateway.metrics().policy.granted(&rule.name);
+        tracing::warn!(
+            target: "smh_gateway::audit",
+            limit = %rule.name, of = %of, add = grant.add, seconds = grant.seconds, reason,
+            operator_uid = by, "deletes beyond a limit were granted"
+        );
+        Ok(
+            json!({ "limit": rule.name.as_str(), "of": of, "granted_left": left, "for_seconds": grant.seconds }),
+        )
+    }
+}
+
+/// The names behind fingerprints, as far as they are configured.
+struct Names<'c> {
+    in_force: &'c InForce,
+    callers: HashMap<Fingerprint, &'c str>,
+    tenants: HashMap<Fingerprint, &'c str>,
+    libraries: HashMap<Fingerprint, &'c str>,
+}
+
+impl<'c> Names<'c> {
+    fn of(in_force: &'c InForce) -> Self {
+        let snapshot = &in_force.snapshot;
+        let callers = snapshot.callers.iter().map(|one| &one.caller);
+        Self {
+            in_force,
+            callers: callers.map(|one| (one.fingerprint, one.name.as_str())).collect(),
+            tenants: snapshot.tenants.iter().map(|t| (t.fingerprint, t.name.as_str())).collect(),
+            libraries: snapshot
+                .libraries
+                .iter()
+                .map(|one| (one.library.fingerprint, one.library.id.as_str()))
+                .collect(),
+        }
+    }
+
+    /// Whose share it is. A user is not known by name: it is shown by its fingerprint.
+    fn of_key(&self, per: Per, key: Key) -> Value {
+        let mut shown = serde_json::Map::new();
+        let named = |names: &HashMap<Fingerprint, &str>, part: Option<Fingerprint>| {
+            part.map(|part| names.get(&part).map_or_else(|| part.to_string(), |n| (*n).to_owned()))
+        };
+        let user = key.user_id.map_or("none".to_owned(), |user| format!("#{user}"));
+        for (word, name) in [
+            ("caller", named(&self.callers, key.caller)),
+            ("tenant", named(&self.tenants, key.tenant)),
+            ("library", named(&self.libraries, key.library)),
+            ("user_id", per.user_id.then_some(user)),
+        ] {
+            shown.extend(name.map(|name| (word.to_owned(), Value::String(name))));
+        }
+        Value::Object(shown)
+    }
+
+    /// The share that a grant is for: it names just what the limit is `per`.
+    fn key(&self, rule: &LimitRule, grant: &Grant) -> Result<Key, String> {
+        let snapshot = &self.in_force.snapshot;
+        let Per { caller, tenant, library, user_id } = rule.per;
+        let part = |is_counted: bool,
+                    word: &str,
+                    given: &Option<String>,
+                    known: &dyn Fn(&str) -> bool| {
+            match (is_counted, given) {
+                (false, None) => Ok(None),
+                (true, Some(name)) if known(name) => Ok(Some(Fingerprint::of(name))),
+                (true, Some(name)) => Err(format!("no {word} is called `{name}`")),
+                (true, None) => Err(format!("the limit `{}` is per {word}: say which", rule.name)),
+                (false, Some(_)) => Err(format!("the limit `{}` is not per {word}", rule.name)),
+            }
+        };
+        let is_caller =
+            |name: &str| snapshot.callers.iter().any(|one| one.caller.name.as_str() == name);
+        let is_tenant = |name: &str| snapshot.tenants.iter().any(|one| one.name.as_str() == name);
+        let is_library =
+            |name: &str| snapshot.libraries.iter().any(|one| one.library.id.as_str() == name);
+        Ok(Key {
+            caller: part(caller, "caller", &grant.caller, &is_caller)?,
+            tenant: part(tenant, "tenant", &grant.tenant, &is_tenant)?,
+            library: part(library, "library", &grant.library, &is_library)?,
+            user_id: part(user_id, "user_id", &grant.user_id, &|_| true)?,
+        })
+    }
+}
+
+/// Those of which most is used, and those with a grant.
+fn used_most(limits: &Arc<Limits>, rule: &LimitRule) -> Vec<(Key, u64)> {
+    let now = Instant::now();
+    let mut keys = limits.keys_used(&rule.name, now);
+    for (grant, _) in limits.grants(now) {
+        if grant.limit == rule.name && !keys.iter().any(|(key, _)| *key == grant.key) {
+            keys.push((grant.key, limits.used(&rule.name, &grant.key, now)));
+        }
+    }
+    keys.sort_by_key(|&(key, used)| (std::cmp::Reverse(used), key));
+    keys.truncate(MOST_SHOWN);
+    keys
+}
+
+/// Of each limit.
+const MOST_SHOWN: usize = 100;
+
+const MOST_SECONDS: u64 = 7 * 24 * 60 * 60;
+
+const MAX_BODY_BYTES: usize = 16 * 1024;
