@@ -1,5 +1,7 @@
 //! What the limits of a delete cost in this process.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up is no benchmark")]
+
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::Arc;

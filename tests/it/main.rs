@@ -19,6 +19,8 @@ mod identity;
 mod tokens;
 /// Pools, deadlines, second tries, TLS: what happens between the gateway and SMH.
 mod upstream;
+/// Limits, in one process and across several on a real Redis.
+mod limits;
 /// More than there is room for: deletes, connections, streams, heads.
 mod overload;
 /// Hostile bytes in either version of HTTP, and callers that hang up.

@@ -11,6 +11,8 @@ mod gateway;
 mod client;
 /// An upstream of fixed answers.
 mod canned;
+/// Redis servers.
+pub(crate) mod redis;
 
 use std::time::{Duration, Instant};
 

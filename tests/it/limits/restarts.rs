@@ -1,0 +1,90 @@
+//! What outlives the process.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::support::Folder;
+use crate::support::binary::Binary;
+
+const POLICY: &str = "rate_limits:\n  - { name: daily, per: [caller], limit: 10/day }\n";
+
+fn with_state() -> String {
+    format!("{GATEWAY_YAML}rate_limit_state: state.json\n")
+}
+
+async fn passes_at(binary: &Binary, deletes: usize) -> usize {
+    let mut kept = Kept::open(binary.data[0]).await;
+    let mut passed = 0;
+    for _ in 0..deletes {
+        passed += usize::from(kept.delete("/v1/files/t1/f").await.status() == 404);
+    }
+    passed
+}
+
+#[tokio::test]
+async fn a_budget_survives_a_restart_and_without_a_file_it_does_not() {
+    for (yaml, wanted) in [(with_state(), 3), (GATEWAY_YAML.to_owned(), 10)] {
+        let smh = Smh::start().await;
+        let folder = Folder::new(&yaml, Some(POLICY), smh.address);
+        let binary = Binary::serve(&folder).await;
+        assert_eq!(passes_at(&binary, 7).await, 7);
+        binary.signal("TERM");
+        assert_eq!(binary.ended().await.code, Some(0));
+        let binary = Binary::serve(&folder).await;
+        assert_eq!(passes_at(&binary, 12).await, wanted);
+        if wanted == 3 {
+            let state = fs::read_to_string(folder.path("state.json")).unwrap();
+            assert!(!state.contains("app"), "no name, so no user's either: {state}");
+        }
+    }
+}
+
+/// What was used in the last seconds may be forgotten, and no more.
+#[tokio::test]
+async fn a_budget_survives_a_kill_once_it_was_written() {
+    let smh = Smh::start().await;
+    let folder = Folder::new(&with_state(), Some(POLICY), smh.address);
+    let binary = Binary::serve(&folder).await;
+    assert_eq!(passes_at(&binary, 7).await, 7);
+    becomes("it is written", async || {
+        fs::read_to_string(folder.path("state.json"))
+            .is_ok_and(|state| state.contains("\"daily\"") && !state.contains("\"used\":{}"))
+    })
+    .await;
+    binary.signal("KILL");
+    binary.ended().await;
+    let binary = Binary::serve(&folder).await;
+    assert_eq!(passes_at(&binary, 12).await, 3);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_put_aside_and_told() {
+    let smh = Smh::start().await;
+    for broken in ["", "{", "{\"version\":9,\"at\":0,\"limits\":[]}", "\0\0\0\0"] {
+        let folder = Folder::new(&with_state(), Some(POLICY), smh.address);
+        folder.write("state.json", broken);
+        let mut binary = Binary::serve(&folder).await;
+        binary.says("the state of rate limits cannot be read").await;
+        assert_eq!(fs::read_to_string(folder.path("state.json.broken")).unwrap(), broken);
+        assert_eq!(passes_at(&binary, 12).await, 10);
+    }
+}
+
+/// A full disk, and one that is gone: deletes go on, and the old file stays whole.
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_told_once_and_stops_nothing() {
+    let smh = Smh::start().await;
+    let folder = Folder::new(&with_state(), Some(POLICY), smh.address);
+    // Every write to it says that there is no space left.
+    symlink("/dev/full", folder.path("state.json.new")).unwrap();
+    let mut binary = Binary::serve(&folder).await;
+    assert_eq!(passes_at(&binary, 4).await, 4);
+    let said = binary.says("the state of rate limits cannot be written").await;
+    assert!(said.contains("No space left on device"), "{said}");
+    assert_eq!(passes_at(&binary, 20).await, 6);
+    binary.signal("TERM");
+    let ended = binary.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(!folder.path("state.json").exists());
+}
