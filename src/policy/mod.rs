@@ -6,12 +6,14 @@
 mod freeze;
 mod hypothetical;
 mod index;
+mod moment;
 mod rule;
 mod rules;
 
 pub use self::freeze::{Freeze, Freezes, Halts};
 pub use self::hypothetical::Hypothetical;
 pub use self::index::Known;
+pub use self::moment::moment;
 pub use self::rule::{Condition, Effect, Rule, RuleMode, Selector, Standing, Until};
 pub use self::rules::Rules;
 pub use crate::glob::{GlobError, NameGlob, PathGlob};

@@ -125,6 +125,10 @@ fn each_mistake_in_a_request_is_told_with_its_place_and_what_to_do() {
             "2:58: `2027-01-01` is not a moment such as `2027-01-01T00:00:00Z`: it needs a day, a time with seconds, and `Z` or an offset",
         ),
         (
+            allowed("{ caller: app, tenant: photos, path: a, at: 9999-12-31T23:59:59-23:59 }"),
+            "2:58: `9999-12-31T23:59:59-23:59` is not a moment such as `2027-01-01T00:00:00Z`: in UTC it is outside the years 0 to 9999",
+        ),
+        (
             allowed("{ caller: apq, tenant: photos, path: a }"),
             "2:24: unknown caller `apq` (did you mean `app`?)",
         ),

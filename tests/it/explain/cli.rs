@@ -206,8 +206,14 @@ async fn for_programs_it_is_one_json_object() {
 #[tokio::test]
 async fn a_file_with_mistakes_is_reported_and_a_wrong_moment_is_wrong_usage() {
     let folder = folder();
-    let ran = explain(folder.path(), "--caller app --tenant photos --path a --at noon").await;
-    assert_eq!(ran.code, Some(2), "{}", ran.err);
+    for moment in ["noon", "9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"] {
+        let arguments =
+            ["explain", "--config", "gateway.yaml", "--caller", "app", "--tenant", "photos"];
+        let arguments = [&arguments[..], &["--path", "a", "--at", moment]].concat();
+        let ran = run(folder.path(), &arguments).await;
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{}", ran.err);
+        assert!(ran.err.contains("`at` is a moment"), "{}", ran.err);
+    }
     fs::write(folder.path().join("policy.yaml"), "rules: 7\n").unwrap();
     let ran = explain(folder.path(), "--caller app --tenant photos --path a").await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));

@@ -66,6 +66,14 @@ async fn what_is_no_question_is_answered_with_what_is_wrong() {
             b"{\"caller\":\"app\",\"tenant\":\"t1\",\"path\":\"a\",\"at\":\"noon\"}",
             "`at` is a moment",
         ),
+        (
+            b"{\"caller\":\"app\",\"tenant\":\"t1\",\"path\":\"a\",\"at\":\"9999-12-31T23:59:59-23:59\"}",
+            "outside the years 0 to 9999",
+        ),
+        (
+            b"{\"caller\":\"app\",\"tenant\":\"t1\",\"path\":\"a\",\"at\":\"0000-01-01T00:00:00+23:59\"}",
+            "outside the years 0 to 9999",
+        ),
     ] {
         let answer = post(&gateway, question).await;
         assert_eq!(answer.status(), 400);

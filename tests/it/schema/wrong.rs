@@ -125,6 +125,8 @@ const POLICY: &[(&str, &str)] = &[
     ("until: 2026-12-31\n", "until: 31.12.2026\n"),
     ("until: 2026-12-31\n", "until: 2026-13-31\n"),
     ("until: 2026-12-31\n", "until: tomorrow\n"),
+    ("until: 2026-12-31\n", "until: -0001-01-01\n"),
+    ("until: 2026-12-31\n", "until: +2026-12-31\n"),
     ("until: 2026-12-31T18:00:00+08:00", "until: 2026-12-31T18:00:00"),
     ("ticket: OPS-1234", "ticket: \"\""),
     ("ticket: OPS-1234", "ticket: \"a\\tb\""),
