@@ -188,6 +188,28 @@ async fn a_rule_that_has_ended_says_so() {
 }
 
 #[tokio::test]
+async fn what_a_terminal_would_act_on_is_escaped() {
+    let (hostile, escaped) = ("a\u{1b}[31mb\u{202E}\u{7}", r"a\u{1b}[31mb\u{202e}\u{7}");
+    let folder = folder();
+    for [caller, tenant, path, user_id] in [
+        [hostile, "photos", "a", "u"],
+        ["app", hostile, "a", "u"],
+        ["app", "photos", hostile, "u"],
+        ["app", "photos", "a", hostile],
+        // What is no control character can be in a path, and then rules speak of it.
+        ["app", "photos", "a\u{202E}", "u\u{202E}"],
+    ] {
+        let asked = ["--caller", caller, "--tenant", tenant, "--path", path, "--user-id", user_id];
+        let arguments = [&["explain", "--config", "gateway.yaml"][..], &asked[..]].concat();
+        let ran = run(folder.path(), &arguments).await;
+        let acts = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202E}';
+        assert_eq!(ran.out.chars().find(acts), None, "{asked:?}: {:?}", ran.out);
+        let shown = if asked.contains(&hostile) { escaped } else { r"a\u{202e}" };
+        assert!(ran.out.contains(shown), "{asked:?}: {}", ran.out);
+    }
+}
+
+#[tokio::test]
 async fn for_programs_it_is_one_json_object() {
     let folder = folder();
     let arguments = "--caller app --tenant photos --path tmp/a --format json";
