@@ -163,12 +163,12 @@ fn is_of_a_decision(code: Code) -> bool {
         | Code::TenantNotGranted
         | Code::PermanentDeleteBlocked
         | Code::DeniedByRule
-        | Code::Frozen => true,
+        | Code::Frozen
+        | Code::TargetTooLong => true,
         Code::UnknownRoute
         | Code::InvalidRequest
         | Code::BodyNotAllowed
         | Code::MethodNotAllowed
-        | Code::TargetTooLong
         | Code::HeadersTooLarge
         | Code::RateLimited
         | Code::UpstreamUnreachable

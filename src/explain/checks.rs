@@ -115,6 +115,9 @@ impl Telling<'_> {
     fn path(&self) -> String {
         let path = &self.asked.path;
         match self.refusal {
+            Some(refusal @ Refusal::TargetTooLong) => {
+                format!("percent-encoded it makes too long a target: {refusal}")
+            }
             Some(refusal) => refusal.to_string(),
             None if path.contains('%') => {
                 format!(
