@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use crate::config::Snapshot;
 use crate::delete::Mode;
-use crate::directory::RecycleBin;
 use crate::explain::place;
 use crate::ids::{Citation, RuleName, Ticket, UserId};
 use crate::policy::{
     Condition, Effect, PermanentDeletes, Policy, Rule, RuleMode, Selector, Standing, Subject,
+    permanence,
 };
 
 /// How one rule stands to the delete.
@@ -46,7 +46,8 @@ pub(super) fn all(
         let decides = Some(&*rule.cited) == cited;
         let why = match subject.zip(standing) {
             Some((subject, Standing::Applies)) => {
-                applies(policy, rule, is_permanent(&subject, mode), decides).to_owned()
+                let is_permanent = permanence(mode, subject.tenant.library.recycle_bin).is_some();
+                applies(policy, rule, is_permanent, decides).to_owned()
             }
             Some((_, Standing::Excepted)) => "its `except` covers it".to_owned(),
             Some((_, Standing::Expired)) => {
@@ -70,10 +71,6 @@ pub(super) fn all(
         }
     };
     policy.rules.iter().map(seen).collect()
-}
-
-fn is_permanent(subject: &Subject<'_>, mode: Mode) -> bool {
-    mode == Mode::Permanent || subject.tenant.library.recycle_bin == RecycleBin::Off
 }
 
 /// What a rule does that is about the delete.

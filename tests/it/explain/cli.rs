@@ -188,6 +188,29 @@ async fn a_rule_that_has_ended_says_so() {
 }
 
 #[tokio::test]
+async fn a_dry_run_makes_rules_only_count_unless_there_is_no_bin() {
+    let folder = folder();
+    let policy = "dry_run: true\npermanent_deletes: by_rule\nrules:\n\
+                  - { name: legal hold, deny: { paths: [\"legal/**\"] } }\n\
+                  - { name: any, allow_permanent: {} }\n";
+    fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    for (bin, path, code, told) in [
+        ("on", "a", 0, "ok   rules              `dry_run: true`: rules only count"),
+        ("on", "legal/a", 0, "would deny it, but for `dry_run: true`"),
+        ("off", "a", 0, "ok   rules              no `deny` rule denies it"),
+        ("off", "legal/a", 1, "DENY rules              the rule \"legal hold\" denies it"),
+    ] {
+        let library = format!("{{ token: {{ env: SMH_TOKEN }}, recycle_bin: {bin} }}");
+        let gateway = GATEWAY.replace("{ token: { env: SMH_TOKEN } }", &library);
+        fs::write(folder.path().join("gateway.yaml"), gateway).unwrap();
+        let arguments = format!("--caller app --tenant photos --path {path}");
+        let ran = explain(folder.path(), &arguments).await;
+        assert_eq!(ran.code, Some(code), "{}", ran.out);
+        assert!(ran.out.contains(told), "{bin} {path}: {}", ran.out);
+    }
+}
+
+#[tokio::test]
 async fn what_a_terminal_would_act_on_is_escaped() {
     let (hostile, escaped) = ("a\u{1b}[31mb\u{202E}\u{7}", r"a\u{1b}[31mb\u{202e}\u{7}");
     let folder = folder();
