@@ -211,6 +211,38 @@ async fn a_dry_run_makes_rules_only_count_unless_there_is_no_bin() {
 }
 
 #[tokio::test]
+async fn a_rule_that_allows_is_not_said_to_have_let_through_what_was_refused() {
+    let folder = folder();
+    let policy = "permanent_deletes: by_rule\nfreeze: [{ tenant: contracts }]\nrules:\n\
+                  - { name: legal hold, deny: { paths: [\"legal/**\"] } }\n\
+                  - { name: one, allow_permanent: {} }\n\
+                  - { name: two, allow_permanent: {} }\n";
+    fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    for (tenant, path, one, two) in [
+        ("photos", "a", "lets it through", "would let it through, too"),
+        (
+            "photos",
+            "legal/a",
+            "would let it through, but a deny wins",
+            "would let it through, but a deny wins",
+        ),
+        (
+            "contracts",
+            "legal/a",
+            "would let it through, but it is refused before rules are asked",
+            "would let it through, but it is refused before rules are asked",
+        ),
+    ] {
+        let arguments = format!("--caller app --tenant {tenant} --path {path} --permanent");
+        let ran = explain(folder.path(), &arguments).await;
+        for (rule, why) in [("one", one), ("two", two)] {
+            let told = format!("allow_permanent \"{rule}\": {why}  policy.yaml");
+            assert!(ran.out.contains(&told), "{told}: {}", ran.out);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_terminal_would_act_on_is_escaped() {
     let (hostile, escaped) = ("a\u{1b}[31mb\u{202E}\u{7}", r"a\u{1b}[31mb\u{202e}\u{7}");
     let folder = folder();
