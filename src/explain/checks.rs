@@ -5,7 +5,7 @@ use crate::config::{ConfiguredLibrary, Snapshot};
 use crate::directory::{Tenant, UserIdRule};
 use crate::explain::{Meant, Step, Version, place};
 use crate::ids::Citation;
-use crate::policy::{Effect, Hypothetical, PermanentDeletes, permanence};
+use crate::policy::{Effect, Hypothetical, PermanentDeletes, Rule, permanence};
 use crate::refusal::{FreezeFault, Refusal};
 use crate::secret::Source;
 use crate::token::TokenSource;
@@ -207,9 +207,13 @@ impl Telling<'_> {
                 ("it is not permanent: the file goes to the recycle bin".to_owned(), None)
             }
             (None, true) => {
-                let told =
-                    self.rule.map(|cited| format!("the rule \"{}\" lets it through", cited.rule));
-                (told.unwrap_or_default(), self.in_policy(self.line_of_rule()))
+                let decided = self.decided().filter(|rule| rule.effect == Effect::AllowPermanent);
+                // Where a deny wins, the decision does not say which rule it won over.
+                let told = match decided {
+                    Some(rule) => format!("the rule \"{}\" lets it through", rule.cited.rule),
+                    None => "an `allow_permanent` rule lets it through".to_owned(),
+                };
+                (told, self.in_policy(decided.map(|rule| rule.line)))
             }
             (Some(refusal), _) => {
                 let heeded = match policy.permanent_deletes {
@@ -232,7 +236,9 @@ impl Telling<'_> {
     fn rules(&self) -> Told {
         let denies = self.snapshot().policy.rules.count(Effect::Deny);
         match self.refusal {
-            Some(refusal) => (refusal.to_string(), self.in_policy(self.line_of_rule())),
+            Some(refusal) => {
+                (refusal.to_string(), self.in_policy(self.decided().map(|rule| rule.line)))
+            }
             None if denies == 0 => ("there is no `deny` rule".to_owned(), None),
             None if self.snapshot().policy.dry_run && !self.is_permanent() => {
                 ("`dry_run: true`: rules only count".to_owned(), self.in_policy(None))
@@ -241,9 +247,9 @@ impl Telling<'_> {
         }
     }
 
-    fn line_of_rule(&self) -> Option<u32> {
-        let mut rules = self.snapshot().policy.rules.iter();
-        rules.find(|rule| Some(&*rule.cited) == self.rule).map(|rule| rule.line)
+    /// The rule that decided.
+    fn decided(&self) -> Option<&Rule> {
+        self.snapshot().policy.rules.iter().find(|rule| Some(&*rule.cited) == self.rule)
     }
 
     fn limits(&self) -> Told {

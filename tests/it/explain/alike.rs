@@ -215,6 +215,9 @@ fn agrees_with_itself(explanation: &Value, asked: &Asked, context: &str) {
         let step = if allows(one) { "permanent deletes" } else { "rules" };
         assert!(why(step).contains(rule.as_deref().unwrap()), "{context}");
     }
+    if let (Some("DeniedByRule"), Some(rule)) = (code.as_deref(), &rule) {
+        assert!(!why("permanent deletes").contains(rule), "{context}");
+    }
     let one_allows = deciding.iter().any(|one| allows(one));
     for other in others.into_iter().filter(|other| allows(other)) {
         let too = other["why"].as_str().unwrap().ends_with(", too");

@@ -239,6 +239,7 @@ async fn a_rule_that_allows_is_not_said_to_have_let_through_what_was_refused() {
             let told = format!("allow_permanent \"{rule}\": {why}  policy.yaml");
             assert!(ran.out.contains(&told), "{told}: {}", ran.out);
         }
+        assert!(!ran.out.contains("\"legal hold\" lets it through"), "{}", ran.out);
     }
 }
 
