@@ -7,9 +7,9 @@ use crate::authenticate::spiffe::SpiffePattern;
 use crate::authenticate::{Credential, KeyDigest};
 use crate::config::decode::{self, Fields};
 use crate::config::library_file::{not_literal, path, source};
-use crate::config::report::{Problem, Report};
+use crate::config::report::{Problem, Report, nearest};
 use crate::config::source::Spanned;
-use crate::config::yaml::Node;
+use crate::config::yaml::{Node, Value};
 use crate::glob::NameGlob;
 use crate::secret::Source;
 
@@ -140,6 +140,7 @@ pub(super) fn issuer(node: &Node, report: &mut Report) -> Option<Issuer> {
 }
 
 fn jwks(node: &Node, report: &mut Report) -> Option<Jwks> {
+    hide_url(node, report);
     let mut fields = Fields::of(node, "the keys of an issuer", report)?;
     let jwks = match fields.one_of(&["url", "file"])? {
         ("file", node) => path(node, fields.report()).map(|path| Jwks::File(path.value)),
@@ -163,6 +164,16 @@ fn jwks(node: &Node, report: &mut Report) -> Option<Jwks> {
     };
     fields.finish();
     jwks
+}
+
+/// Its path and query may hold what only its owner should know. So it is not shown, whatever is
+/// wrong on its line; nor where its field is misspelt, or given beside `file`.
+fn hide_url(node: &Node, report: &mut Report) {
+    let Value::Map(entries) = &node.value else { return };
+    let meant = |key| nearest(key, ["url", "file", "ca_file", "bearer_token"]);
+    for entry in entries.iter().filter(|entry| meant(&entry.key.text) == Some("url")) {
+        report.hide(&entry.value);
+    }
 }
 
 fn text(node: &Node, report: &mut Report) -> Option<Spanned<String>> {

@@ -1,11 +1,6 @@
 //! A file of policy test cases as written: shape only. What the names in it refer to is the concern
 //! of [`super::cases`].
 
-use std::time::SystemTime;
-
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 use crate::config::cases::Moment;
 use crate::config::decode::{self, Fields};
 use crate::config::report::{Problem, Report, Warning};
@@ -13,6 +8,7 @@ use crate::config::source::{Place, Spanned};
 use crate::config::yaml::{Node, Value};
 use crate::delete::Mode;
 use crate::ids::CaseName;
+use crate::policy;
 use crate::refusal::Code;
 
 pub(super) struct Case {
@@ -99,9 +95,8 @@ fn text(node: &Node, report: &mut Report) -> Option<Option<Spanned<String>>> {
 }
 
 fn moment(text: &str) -> Result<Moment, &'static str> {
-    let parsed = OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "it needs a day, a time with seconds, and `Z` or an offset")?;
-    Ok(Moment { written: text.into(), time: SystemTime::from(parsed) })
+    let time = policy::moment(text, "it needs a day, a time with seconds, and `Z` or an offset")?;
+    Ok(Moment { written: text.into(), time })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,12 +163,12 @@ fn is_of_a_decision(code: Code) -> bool {
         | Code::TenantNotGranted
         | Code::PermanentDeleteBlocked
         | Code::DeniedByRule
-        | Code::Frozen => true,
+        | Code::Frozen
+        | Code::TargetTooLong => true,
         Code::UnknownRoute
         | Code::InvalidRequest
         | Code::BodyNotAllowed
         | Code::MethodNotAllowed
-        | Code::TargetTooLong
         | Code::HeadersTooLarge
         | Code::RateLimited
         | Code::UpstreamUnreachable

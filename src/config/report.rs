@@ -16,6 +16,7 @@ mod noted;
 mod render;
 mod warning;
 
+pub use super::shown::printable;
 pub use noted::Noted;
 pub use render::Color;
 pub use warning::Warning;

@@ -13,6 +13,7 @@ pub(crate) use self::percent::encode_into;
 
 use http::{Method, Uri};
 
+use self::path::encode_segments_into;
 use crate::ids::UserId;
 use crate::refusal::{PathFault, Refusal};
 
@@ -117,6 +118,30 @@ impl<'r> Route<'r> {
             query::parse(self.query).map_err(Refusal::InvalidQuery)?;
         Ok(Delete { tenant: self.tenant, path, mode, user_id })
     }
+}
+
+/// The target with which a caller asks for such a delete: in the canonical form of `percent.rs`, and
+/// without parameters that change nothing. Characters that a caller leaves as they stand, although
+/// the canonical form escapes them, make it shorter; only this length is always enough.
+pub(crate) fn canonical_target(
+    tenant: &str,
+    path: &str,
+    mode: Mode,
+    user_id: Option<&str>,
+) -> Vec<u8> {
+    let mut target = FILES.as_bytes().to_vec();
+    encode_into(&mut target, tenant.as_bytes());
+    target.push(b'/');
+    encode_segments_into(&mut target, path);
+    if mode == Mode::Permanent {
+        target.extend_from_slice(b"?permanent=1");
+    }
+    if let Some(user_id) = user_id {
+        target.extend_from_slice(if mode == Mode::Permanent { b"&" } else { b"?" });
+        target.extend_from_slice(b"user_id=");
+        encode_into(&mut target, user_id.as_bytes());
+    }
+    target
 }
 
 /// `/v1/files/{tenant}/{path}`.

@@ -38,12 +38,17 @@ impl DeletePath {
 
     /// Appends the canonical form for SMH: each segment percent-encoded, joined by `/`.
     pub(crate) fn encode_into(&self, target: &mut Vec<u8>) {
-        for (index, segment) in self.0.split('/').enumerate() {
-            if index > 0 {
-                target.push(b'/');
-            }
-            percent::encode_into(target, segment.as_bytes());
+        encode_segments_into(target, &self.0);
+    }
+}
+
+/// Also of a path that is none.
+pub(super) fn encode_segments_into(target: &mut Vec<u8>, decoded: &str) {
+    for (index, segment) in decoded.split('/').enumerate() {
+        if index > 0 {
+            target.push(b'/');
         }
+        percent::encode_into(target, segment.as_bytes());
     }
 }
 

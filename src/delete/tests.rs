@@ -135,6 +135,22 @@ fn the_route_is_judged_before_the_method_and_the_method_before_the_path() {
 
 proptest! {
     #[test]
+    fn the_canonical_target_asks_for_the_delete_that_it_was_made_of(
+        path in "[^/\\\\\\p{Cc}]{1,12}/[^/\\\\\\p{Cc}]{1,12}",
+        permanent: bool,
+        user_id in prop::option::of("[^\\p{Cc}]{1,32}"),
+    ) {
+        let mode = if permanent { Mode::Permanent } else { Mode::Recycle };
+        let target = canonical_target("photos", &path, mode, user_id.as_deref());
+        let target = uri(&String::from_utf8(target).unwrap());
+        if let Ok(path) = DeletePath::try_from(path) {
+            let user_id = user_id.map(|user_id| UserId::try_from(user_id.as_str()).unwrap());
+            let made_of = Delete { tenant: Named("photos"), path, mode, user_id };
+            prop_assert_eq!(deleted(&target, Paths::Own), Ok(made_of));
+        }
+    }
+
+    #[test]
     fn both_families_read_the_same_path_alike(
         path in "([a-z.;/~-]|%2[Ff]|%2[Ee]|%[0-9a-fA-F]{2}|%[g-z]){0,12}",
         slash in prop::sample::select(vec!["", "/", "%2F", "%2f"]),

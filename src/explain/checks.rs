@@ -2,11 +2,10 @@
 
 use crate::authenticate::Credential;
 use crate::config::{ConfiguredLibrary, Snapshot};
-use crate::delete::Mode;
-use crate::directory::{RecycleBin, UserIdRule};
+use crate::directory::{Tenant, UserIdRule};
 use crate::explain::{Meant, Step, Version, place};
 use crate::ids::Citation;
-use crate::policy::{Effect, Hypothetical, PermanentDeletes};
+use crate::policy::{Effect, Hypothetical, PermanentDeletes, Rule, permanence};
 use crate::refusal::{FreezeFault, Refusal};
 use crate::secret::Source;
 use crate::token::TokenSource;
@@ -115,6 +114,9 @@ impl Telling<'_> {
     fn path(&self) -> String {
         let path = &self.asked.path;
         match self.refusal {
+            Some(refusal @ Refusal::TargetTooLong) => {
+                format!("percent-encoded it makes too long a target: {refusal}")
+            }
             Some(refusal) => refusal.to_string(),
             None if path.contains('%') => {
                 format!(
@@ -199,18 +201,21 @@ impl Telling<'_> {
     }
 
     fn permanence(&self) -> Told {
-        let bin = self.meant.tenant.map_or(RecycleBin::On, |tenant| tenant.library.recycle_bin);
         let policy = &self.snapshot().policy;
-        match (self.refusal, self.asked.mode, bin) {
-            (None, Mode::Recycle, RecycleBin::On) => {
+        match (self.refusal, self.is_permanent()) {
+            (None, false) => {
                 ("it is not permanent: the file goes to the recycle bin".to_owned(), None)
             }
-            (None, _, _) => {
-                let told =
-                    self.rule.map(|cited| format!("the rule \"{}\" lets it through", cited.rule));
-                (told.unwrap_or_default(), self.in_policy(self.line_of_rule()))
+            (None, true) => {
+                let decided = self.decided().filter(|rule| rule.effect == Effect::AllowPermanent);
+                // Where a deny wins, the decision does not say which rule it won over.
+                let told = match decided {
+                    Some(rule) => format!("the rule \"{}\" lets it through", rule.cited.rule),
+                    None => "an `allow_permanent` rule lets it through".to_owned(),
+                };
+                (told, self.in_policy(decided.map(|rule| rule.line)))
             }
-            (Some(refusal), _, _) => {
+            (Some(refusal), _) => {
                 let heeded = match policy.permanent_deletes {
                     PermanentDeletes::Deny => "`permanent_deletes: deny` heeds no rule",
                     PermanentDeletes::ByRule => match policy.rules.count(Effect::AllowPermanent) {
@@ -223,21 +228,28 @@ impl Telling<'_> {
         }
     }
 
+    fn is_permanent(&self) -> bool {
+        let permanence = |tenant: &Tenant| permanence(self.asked.mode, tenant.library.recycle_bin);
+        self.meant.tenant.and_then(permanence).is_some()
+    }
+
     fn rules(&self) -> Told {
         let denies = self.snapshot().policy.rules.count(Effect::Deny);
         match self.refusal {
-            Some(refusal) => (refusal.to_string(), self.in_policy(self.line_of_rule())),
+            Some(refusal) => {
+                (refusal.to_string(), self.in_policy(self.decided().map(|rule| rule.line)))
+            }
             None if denies == 0 => ("there is no `deny` rule".to_owned(), None),
-            None if self.snapshot().policy.dry_run && self.asked.mode == Mode::Recycle => {
+            None if self.snapshot().policy.dry_run && !self.is_permanent() => {
                 ("`dry_run: true`: rules only count".to_owned(), self.in_policy(None))
             }
             None => ("no `deny` rule denies it".to_owned(), None),
         }
     }
 
-    fn line_of_rule(&self) -> Option<u32> {
-        let mut rules = self.snapshot().policy.rules.iter();
-        rules.find(|rule| Some(&*rule.cited) == self.rule).map(|rule| rule.line)
+    /// The rule that decided.
+    fn decided(&self) -> Option<&Rule> {
+        self.snapshot().policy.rules.iter().find(|rule| Some(&*rule.cited) == self.rule)
     }
 
     fn limits(&self) -> Told {

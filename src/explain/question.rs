@@ -3,11 +3,9 @@
 use std::time::SystemTime;
 
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::delete::Mode;
-use crate::policy::Hypothetical;
+use crate::policy::{self, Hypothetical};
 
 /// A made-up request, and for which moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +46,8 @@ impl Question {
 /// A moment of RFC 3339.
 ///
 /// # Errors
-/// What it should look like.
+/// What it should be.
 pub fn moment(text: &str) -> Result<SystemTime, String> {
-    let moment = OffsetDateTime::parse(text, &Rfc3339);
-    moment.map(SystemTime::from).map_err(|_| "`at` is a moment such as 2026-12-31T18:00:00Z".into())
+    policy::moment(text, "it needs a day, a time with seconds, and `Z` or an offset")
+        .map_err(|error| format!("`at` is a moment such as 2026-12-31T18:00:00Z: {error}"))
 }

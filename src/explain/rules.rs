@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use crate::config::Snapshot;
 use crate::delete::Mode;
-use crate::directory::RecycleBin;
 use crate::explain::place;
 use crate::ids::{Citation, RuleName, Ticket, UserId};
 use crate::policy::{
     Condition, Effect, PermanentDeletes, Policy, Rule, RuleMode, Selector, Standing, Subject,
+    permanence,
 };
 
 /// How one rule stands to the delete.
@@ -41,12 +41,15 @@ pub(super) fn all(
     now: SystemTime,
 ) -> Vec<RuleSeen> {
     let policy = &snapshot.policy;
+    let is_cited = |rule: &Rule| Some(&*rule.cited) == cited;
+    let decided = policy.rules.iter().find(|rule| is_cited(rule)).map(|rule| rule.effect);
     let seen = |rule: &Rule| {
         let standing = subject.map(|subject| rule.standing(&subject, now));
-        let decides = Some(&*rule.cited) == cited;
+        let decides = is_cited(rule);
         let why = match subject.zip(standing) {
             Some((subject, Standing::Applies)) => {
-                applies(policy, rule, is_permanent(&subject, mode), decides).to_owned()
+                let is_permanent = permanence(mode, subject.tenant.library.recycle_bin).is_some();
+                applies(policy, rule, is_permanent, decides, decided).to_owned()
             }
             Some((_, Standing::Excepted)) => "its `except` covers it".to_owned(),
             Some((_, Standing::Expired)) => {
@@ -72,12 +75,14 @@ pub(super) fn all(
     policy.rules.iter().map(seen).collect()
 }
 
-fn is_permanent(subject: &Subject<'_>, mode: Mode) -> bool {
-    mode == Mode::Permanent || subject.tenant.library.recycle_bin == RecycleBin::Off
-}
-
-/// What a rule does that is about the delete.
-fn applies(policy: &Policy, rule: &Rule, is_permanent: bool, decides: bool) -> &'static str {
+/// What a rule does that is about the delete: whether it decides, or a rule of which effect does.
+fn applies(
+    policy: &Policy,
+    rule: &Rule,
+    is_permanent: bool,
+    decides: bool,
+    decided: Option<Effect>,
+) -> &'static str {
     match (rule.effect, rule.mode) {
         (Effect::Deny, _) if decides => "denies it",
         (Effect::AllowPermanent, _) if decides => "lets it through",
@@ -91,7 +96,11 @@ fn applies(policy: &Policy, rule: &Rule, is_permanent: bool, decides: bool) -> &
             "would deny it, but for `dry_run: true`"
         }
         (Effect::Deny, RuleMode::Enforce) => "would deny it, too",
-        (Effect::AllowPermanent, RuleMode::Enforce) => "would let it through, too",
+        (Effect::AllowPermanent, RuleMode::Enforce) => match decided {
+            Some(Effect::AllowPermanent) => "would let it through, too",
+            Some(Effect::Deny) => "would let it through, but a deny wins",
+            None => "would let it through, but it is refused before rules are asked",
+        },
     }
 }
 

@@ -15,7 +15,7 @@ impl Explanation {
         if self.refusal.is_none() { "allow" } else { "deny" }
     }
 
-    /// The moment that it is about, in RFC 3339.
+    /// The moment that it is about, in RFC 3339: [`moment`](super::moment) takes no other.
     #[must_use]
     pub fn moment(&self) -> String {
         let moment = OffsetDateTime::from(self.at).truncate_to_second();

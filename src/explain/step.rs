@@ -5,7 +5,7 @@ use crate::refusal::{QueryFault, Refusal};
 /// One check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// The path names one file.
+    /// The path names one file, and is not too long to ask for.
     Path,
     /// `user_id` can be one.
     Query,
@@ -62,7 +62,7 @@ impl Step {
     /// The check that refuses with this; `None`: none of these does.
     pub(super) fn of(refusal: &Refusal) -> Option<Self> {
         match refusal {
-            Refusal::InvalidPath(_) => Some(Self::Path),
+            Refusal::TargetTooLong | Refusal::InvalidPath(_) => Some(Self::Path),
             Refusal::InvalidQuery(QueryFault::UserIdForbidden) => Some(Self::UserId),
             Refusal::InvalidQuery(_) => Some(Self::Query),
             Refusal::Unauthenticated(_) | Refusal::IssuerKeysUnavailable => {
@@ -77,7 +77,6 @@ impl Step {
             Refusal::UnknownRoute
             | Refusal::MethodNotAllowed
             | Refusal::InvalidRequest(_)
-            | Refusal::TargetTooLong
             | Refusal::HeadersTooLarge(_)
             | Refusal::BodyNotAllowed
             | Refusal::Overloaded

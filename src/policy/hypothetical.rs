@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use crate::delete::{Delete, DeletePath, Mode, TenantRef};
+use crate::delete::{Delete, DeletePath, Mode, TenantRef, canonical_target};
 use crate::directory::{Callers, Tenants};
 use crate::ids::UserId;
 use crate::policy::{Decision, Halts, Policy, Unheeded};
-use crate::refusal::{CredentialFault, QueryFault, Refusal};
+use crate::refusal::{CredentialFault, MAX_TARGET_BYTES, QueryFault, Refusal};
 
 /// A delete as `explain` and `test` are asked about it: in the words of the configuration, with
 /// the path decoded.
@@ -26,13 +26,18 @@ pub struct Hypothetical {
 
 impl Hypothetical {
     /// Whom it would be decided for, and what: as a request on a listener is parsed, and refused for
-    /// the same reasons.
+    /// the same reasons. How a caller would write the target is not known; it is measured in its
+    /// canonical form.
     ///
     /// # Errors
     /// The [`Refusal`] that a request would be answered with.
     pub fn delete(&self) -> Result<Delete<'_>, Refusal> {
+        let user_id = self.user_id.as_deref();
+        if canonical_target(&self.tenant, &self.path, self.mode, user_id).len() > MAX_TARGET_BYTES {
+            return Err(Refusal::TargetTooLong);
+        }
         let path = DeletePath::try_from(self.path.clone()).map_err(Refusal::InvalidPath)?;
-        let user_id = self.user_id.as_deref().map(UserId::try_from).transpose();
+        let user_id = user_id.map(UserId::try_from).transpose();
         let user_id = user_id.map_err(|_| Refusal::InvalidQuery(QueryFault::UserId))?;
         Ok(Delete { tenant: TenantRef::Named(&self.tenant), path, mode: self.mode, user_id })
     }

@@ -6,12 +6,14 @@
 mod freeze;
 mod hypothetical;
 mod index;
+mod moment;
 mod rule;
 mod rules;
 
 pub use self::freeze::{Freeze, Freezes, Halts};
 pub use self::hypothetical::Hypothetical;
 pub use self::index::Known;
+pub use self::moment::moment;
 pub use self::rule::{Condition, Effect, Rule, RuleMode, Selector, Standing, Until};
 pub use self::rules::Rules;
 pub use crate::glob::{GlobError, NameGlob, PathGlob};
@@ -252,8 +254,10 @@ impl Policy {
     }
 }
 
-/// Where the bin is off, `permanent=0` destroys just as well (smh-api.md 2.1).
-fn permanence(mode: Mode, bin: RecycleBin) -> Option<Permanence> {
+/// Why a delete cannot be undone; `None`: it can. Where the bin is off, `permanent=0` destroys just as
+/// well (smh-api.md 2.1). This is the one place where that is decided.
+#[must_use]
+pub fn permanence(mode: Mode, bin: RecycleBin) -> Option<Permanence> {
     match (mode, bin) {
         (Mode::Permanent, _) => Some(Permanence::Asked),
         (Mode::Recycle, RecycleBin::Off) => Some(Permanence::RecycleBinOff),

@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use time::format_description::well_known::Rfc3339;
+use time::Date;
 use time::macros::format_description;
-use time::{Date, OffsetDateTime};
 
 use crate::glob::{NameGlob, PathGlob};
 use crate::ids::{Citation, UserId};
-use crate::policy::Subject;
+use crate::policy::{Subject, moment};
 
 /// One rule of policy.yaml.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,14 +101,16 @@ impl TryFrom<&str> for Until {
     fn try_from(text: &str) -> Result<Self, Self::Error> {
         const MISWRITTEN: &str =
             "it is a day such as `2026-12-31`, or a moment such as `2026-12-31T18:00:00Z`";
-        let end = match Date::parse(text, format_description!("[year]-[month]-[day]")) {
-            Ok(last_day) => {
+        let last_day = Date::parse(text, format_description!("[year]-[month]-[day]"));
+        // A sign before the year would be taken, too.
+        let end = match last_day.ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit())) {
+            Some(last_day) => {
                 let next = last_day.next_day().ok_or("it is too far ahead: leave it out")?;
-                next.midnight().assume_utc()
+                next.midnight().assume_utc().into()
             }
-            Err(_) => OffsetDateTime::parse(text, &Rfc3339).map_err(|_| MISWRITTEN)?,
+            None => moment(text, MISWRITTEN)?,
         };
-        Ok(Self { written: text.into(), end: end.into() })
+        Ok(Self { written: text.into(), end })
     }
 }
 
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_rule_ends_with_its_last_day_or_at_its_moment() {
-        let at = |text| SystemTime::from(OffsetDateTime::parse(text, &Rfc3339).unwrap());
+        let at = |text| moment(text, "").unwrap();
         for (until, last, first_past) in [
             ("2026-12-31", "2026-12-31T23:59:59.999999999Z", "2027-01-01T00:00:00Z"),
             ("2028-02-28", "2028-02-28T23:59:59Z", "2028-02-29T00:00:00Z"),
@@ -246,7 +247,18 @@ mod tests {
 
     #[test]
     fn what_is_no_day_is_no_end() {
-        for text in ["", "tomorrow", "2026-02-30", "31.12.2026", "2026-12-31T18:00", "9999-12-31"] {
+        for text in [
+            "",
+            "tomorrow",
+            "2026-02-30",
+            "31.12.2026",
+            "2026-12-31T18:00",
+            "-0001-01-01",
+            "+2026-12-31",
+            "9999-12-31",
+            "9999-12-31T23:59:59-23:59",
+            "0000-01-01T00:00:00+23:59",
+        ] {
             assert!(Until::try_from(text).is_err(), "{text}");
         }
     }

@@ -32,11 +32,8 @@ pub(crate) struct Options {
 }
 
 fn warning() -> impl TypedValueParser<Value = Warning> {
-    PossibleValuesParser::new(Warning::ALL.map(Warning::as_str)).map(|word| {
-        let named = Warning::ALL.into_iter().find(|warning| warning.as_str() == word);
-        // The parser lets nothing else pass.
-        named.unwrap_or(Warning::ALL[0])
-    })
+    PossibleValuesParser::new(Warning::ALL.map(Warning::as_str))
+        .try_map(|word| Warning::try_from(&*word))
 }
 
 pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {

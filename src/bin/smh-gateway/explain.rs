@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use clap::Args;
 use smh_gateway::config;
+use smh_gateway::config::report::printable;
 use smh_gateway::delete::Mode;
 use smh_gateway::directory::{Callers, Tenants};
 use smh_gateway::explain::{Explanation, LimitSeen, RuleSeen, Verdict, Version, explain, moment};
@@ -80,13 +81,15 @@ pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {
     if explanation.refusal.is_none() { Answer::Yes } else { Answer::No }
 }
 
+/// What was asked, and what the files say, may hold what a terminal would act on: it is escaped,
+/// and styled after that.
 fn show(explanation: &Explanation, terminal: &mut Terminal) {
     let asked = &explanation.asked;
     let permanent = if asked.mode == Mode::Permanent { ", permanent=1" } else { "" };
     let user = asked.user_id.as_ref().map(|user| format!(", user_id={user}")).unwrap_or_default();
     let request = format!("DELETE {} in {}{permanent}{user}", asked.path, asked.tenant);
-    terminal.line(terminal.style(Style::Bold, request));
-    terminal.line(format!("by {}, at {}", asked.caller, explanation.moment()));
+    terminal.line(terminal.style(Style::Bold, printable(&request)));
+    terminal.line(format!("by {}, at {}", printable(&asked.caller), explanation.moment()));
     terminal.line("");
     for check in &explanation.checks {
         let (style, mark) = match check.verdict {
@@ -96,6 +99,7 @@ fn show(explanation: &Explanation, terminal: &mut Terminal) {
         };
         let mark = terminal.style(style, mark);
         let why = if check.verdict == Verdict::NotReached { "not reached" } else { &check.why };
+        let why = printable(why);
         let place = placed(check.place.as_deref(), terminal);
         terminal.line(format!("{mark} {:<18} {why}{place}", check.step.as_str()));
     }
@@ -109,7 +113,7 @@ fn show(explanation: &Explanation, terminal: &mut Terminal) {
     section(title, limits, terminal);
     terminal.line("");
     if let Some(target) = &explanation.target {
-        terminal.line(format!("SMH would see  {target}"));
+        terminal.line(format!("SMH would see  {}", printable(target)));
     }
     terminal.line(answer(explanation, terminal));
 }
@@ -135,7 +139,7 @@ fn of_rule(rule: &RuleSeen, terminal: &Terminal) -> String {
     let name = format!("{} \"{}\"", rule.effect.as_str(), rule.name);
     let shadow = if rule.mode == RuleMode::Shadow { " (shadow)" } else { "" };
     let place = placed(rule.place.as_deref(), terminal);
-    format!("{mark} {name}{shadow}: {}{place}", rule.why)
+    format!("{mark} {name}{shadow}: {}{place}", printable(&rule.why))
 }
 
 fn of_limit(limit: &LimitSeen, terminal: &Terminal) -> String {
@@ -146,7 +150,7 @@ fn of_limit(limit: &LimitSeen, terminal: &Terminal) -> String {
     let mark = terminal.style(style, mark);
     let shadow = if limit.mode == RuleMode::Shadow { " (shadow)" } else { "" };
     let counted = match limit.charged {
-        Some(true) => format!(", counted for {}", limit.counted_for),
+        Some(true) => format!(", counted for {}", printable(&limit.counted_for)),
         Some(false) => ", not about it".to_owned(),
         None => ", not looked at".to_owned(),
     };
@@ -155,13 +159,14 @@ fn of_limit(limit: &LimitSeen, terminal: &Terminal) -> String {
 }
 
 fn placed(place: Option<&str>, terminal: &Terminal) -> String {
-    let place = place.map(|place| terminal.style(Style::Dim, format!("  {place}")));
+    let place = place.map(|place| terminal.style(Style::Dim, format!("  {}", printable(place))));
     place.unwrap_or_default()
 }
 
 fn answer(explanation: &Explanation, terminal: &Terminal) -> String {
     let ticket = explanation.rule.as_ref().and_then(|cited| cited.ticket.as_ref());
-    let ticket = ticket.map(|ticket| format!(" (ticket {ticket})")).unwrap_or_default();
+    let ticket = ticket.map(|ticket| format!(" (ticket {})", printable(ticket.as_str())));
+    let ticket = ticket.unwrap_or_default();
     match &explanation.refusal {
         None => {
             let allowed = terminal.style(Style::Good, "allowed");
@@ -171,7 +176,8 @@ fn answer(explanation: &Explanation, terminal: &Terminal) -> String {
             let code = refusal.code();
             let told = format!("{} {}", code.status().as_u16(), code.name());
             let told = terminal.style(Style::Bad, told);
-            format!("{told}, {}: {refusal}{ticket}", refusal.outcome().as_str())
+            let detail = printable(&refusal.to_string());
+            format!("{told}, {}: {detail}{ticket}", refusal.outcome().as_str())
         }
     }
 }

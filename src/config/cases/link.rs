@@ -54,10 +54,16 @@ impl Known<'_> {
         if let Err(refusal) = asked.delete()
             && code != Some(refusal.code())
         {
-            let of_path = refusal.code() == Code::InvalidPath;
-            let place = user_place.filter(|_| !of_path).unwrap_or(path_place);
-            let what = if of_path { "names no file" } else { "is no user id" };
-            let given = if of_path { &asked.path } else { asked.user_id.as_ref()? };
+            let of_user = refusal.code() == Code::InvalidQuery;
+            let place = user_place.filter(|_| of_user).unwrap_or(path_place);
+            let what = if of_user {
+                "is no user id"
+            } else if refusal.code() == Code::TargetTooLong {
+                "makes too long a target, percent-encoded"
+            } else {
+                "names no file"
+            };
+            let given = asked.user_id.as_ref().filter(|_| of_user).unwrap_or(&asked.path);
             let message = format!("{} {what}: {refusal}", shown::quoted(given));
             let help =
                 format!("to test that it is refused, expect `code: {}`", refusal.code().name());

@@ -125,6 +125,10 @@ fn each_mistake_in_a_request_is_told_with_its_place_and_what_to_do() {
             "2:58: `2027-01-01` is not a moment such as `2027-01-01T00:00:00Z`: it needs a day, a time with seconds, and `Z` or an offset",
         ),
         (
+            allowed("{ caller: app, tenant: photos, path: a, at: 9999-12-31T23:59:59-23:59 }"),
+            "2:58: `9999-12-31T23:59:59-23:59` is not a moment such as `2027-01-01T00:00:00Z`: in UTC it is outside the years 0 to 9999",
+        ),
+        (
             allowed("{ caller: apq, tenant: photos, path: a }"),
             "2:24: unknown caller `apq` (did you mean `app`?)",
         ),
@@ -144,6 +148,27 @@ fn each_mistake_in_a_request_is_told_with_its_place_and_what_to_do() {
 }
 
 #[test]
+fn a_delete_that_nobody_could_ask_for_is_a_mistake_unless_its_code_is_expected() {
+    // `/v1/files/photos/` is 17 bytes of 8192, and `%C3%A9` six for each letter.
+    let (fits, too_long) = ("é".repeat(1362), "é".repeat(1363));
+    let snapshot = configured();
+    let request = |path: &str| format!("{{ caller: app, tenant: photos, path: {path} }}");
+    assert_eq!(said(&snapshot, &allowed(&request(&fits))), [""; 0]);
+    assert_eq!(
+        said(&snapshot, &allowed(&request(&too_long))),
+        [format!(
+            "2:51: `{}…` makes too long a target, percent-encoded: at most 8192 bytes are taken (to test that it is refused, expect `code: TargetTooLong`)",
+            "é".repeat(64)
+        )]
+    );
+    let refused = allowed(&request(&too_long))
+        .replace("decision: allow", "decision: deny, code: TargetTooLong");
+    let (cases, _) = read_text(&snapshot, &refused);
+    let ran = cases.unwrap()[0].run(&Bench::of(&snapshot), SystemTime::now());
+    assert!(ran.passed, "{}", ran.verdict);
+}
+
+#[test]
 fn each_mistake_in_an_expectation_is_told_with_its_place_and_what_to_do() {
     assert_each_told(&[
         (expected("{ code: Frozen }"), "3:13: an expectation needs `decision`"),
@@ -153,11 +178,11 @@ fn each_mistake_in_an_expectation_is_told_with_its_place_and_what_to_do() {
         ),
         (
             expected("{ decision: deny, code: PermanentDeleteBlock }"),
-            "3:37: `PermanentDeleteBlock` is not a code that a policy decides: one of `InvalidPath`, `InvalidQuery`, `Unauthenticated`, `TenantNotGranted`, `PermanentDeleteBlocked`, `DeniedByRule`, `Frozen` (did you mean `PermanentDeleteBlocked`?)",
+            "3:37: `PermanentDeleteBlock` is not a code that a policy decides: one of `InvalidPath`, `InvalidQuery`, `Unauthenticated`, `TenantNotGranted`, `PermanentDeleteBlocked`, `DeniedByRule`, `Frozen`, `TargetTooLong` (did you mean `PermanentDeleteBlocked`?)",
         ),
         (
             expected("{ decision: deny, code: RateLimited }"),
-            "3:37: `RateLimited` is not a code that a policy decides: one of `InvalidPath`, `InvalidQuery`, `Unauthenticated`, `TenantNotGranted`, `PermanentDeleteBlocked`, `DeniedByRule`, `Frozen`",
+            "3:37: `RateLimited` is not a code that a policy decides: one of `InvalidPath`, `InvalidQuery`, `Unauthenticated`, `TenantNotGranted`, `PermanentDeleteBlocked`, `DeniedByRule`, `Frozen`, `TargetTooLong`",
         ),
         (
             expected("{ decision: allow, code: Frozen }"),

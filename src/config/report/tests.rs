@@ -59,7 +59,9 @@ fn the_words_of_the_warnings_are_in_order_and_each_is_documented() {
     let words = Warning::ALL.map(Warning::as_str);
     assert!(words.is_sorted_by(|one, next| one < next), "{words:?}");
     let documented = include_str!("../../../docs/configuration.md");
-    for word in words {
+    assert!(Warning::try_from("no-such-word").is_err());
+    for (warning, word) in Warning::ALL.into_iter().zip(words) {
+        assert_eq!(Warning::try_from(word), Ok(warning));
         assert!(documented.contains(&format!("| `{word}` |")), "{word}");
     }
 }

@@ -4,6 +4,8 @@
 mod check;
 /// Each mistake, and what is said of it.
 mod mistakes;
+/// What is not shown, whatever is wrong on its line.
+mod hidden;
 /// What is valid, and likely a mistake.
 mod warnings;
 /// `test`, and `policy_tests`.

@@ -1,6 +1,7 @@
 //! What is valid, and likely a mistake.
 
 use serde_json::{Value, json};
+use smh_gateway::config::report::Warning;
 
 use super::*;
 
@@ -88,6 +89,72 @@ async fn each_is_shown_with_its_place_its_code_and_what_to_do() {
           |             ^^^^^^^^^^ make it stricter than that, or take it out
     "#);
     assert!(ran.out.starts_with("gateway.yaml: valid, with 13 warnings\n"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn a_minted_token_that_cannot_do_what_the_files_say_is_warned_of() {
+    let mint = "token: { mint: { library_secret: { file: secret } } }";
+    let gateway = GATEWAY.replace("token: { file: token }", mint).replace(
+        "invoices: { library: smhxxx, space: space2 }",
+        "invoices: { library: smhxxx, space: space2, user_id: forbid }",
+    );
+    let ran = check_in(folder(gateway, Some(POLICY)).path()).await;
+    insta::assert_snapshot!(ran.err, @"
+    gateway.yaml:7:22: warning[minted-grant]: the policy may allow permanent deletes, but the tokens of this library are minted with `delete_file`, and SMH will refuse them
+        7 |   photos: { library: smhxxx, space: spacexxx }
+          |                      ^^^^^^ say `grant: delete_file,delete_file_permanent`, and why
+    gateway.yaml:7:22: warning[minted-user-id]: this tenant forwards `user_id`, but SMH heeds it only for an admin token that was issued without a user, which is not what is minted
+        7 |   photos: { library: smhxxx, space: spacexxx }
+          |                      ^^^^^^ say `user_id: forbid`, or give the library a `token`
+    gateway.yaml:8:24: warning[minted-grant]: the policy may allow permanent deletes, but the tokens of this library are minted with `delete_file`, and SMH will refuse them
+        8 |   invoices: { library: smhxxx, space: space2, user_id: forbid }
+          |                        ^^^^^^ say `grant: delete_file,delete_file_permanent`, and why
+    ");
+}
+
+#[tokio::test]
+async fn several_client_cas_are_warned_of() {
+    let tls = |port, ca| {
+        let tls = format!("certificate: tls.crt, private_key: tls.key, client_ca: {ca}");
+        format!("  - {{ address: 127.0.0.1:{port}, tls: {{ {tls} }} }}\n")
+    };
+    let listeners = tls(8443, "one.crt") + &tls(8444, "two.crt");
+    let gateway = GATEWAY
+        .replace("  - address: 127.0.0.1:8080\n", &listeners)
+        .replace("api_key: { file: app.key }", "spiffe_id: spiffe://domain/app");
+    let ran = check_in(folder(gateway, None).path()).await;
+    insta::assert_snapshot!(ran.err, @"
+    gateway.yaml:3:16: warning[several-client-cas]: this listener has another `client_ca`, which can vouch for every SPIFFE id as well
+        3 |   - { address: 127.0.0.1:8444, tls: { certificate: tls.crt, private_key: [redacted], client_ca: …
+          |                ^^^^^^^^^^^^^^ any CA of any listener can name any caller
+    ");
+}
+
+#[tokio::test]
+async fn a_file_without_cases_and_an_allow_that_nobody_heeds_are_warned_of() {
+    let gateway = format!("{GATEWAY}policy_tests: [empty.yaml]\n");
+    let policy = POLICY.replace("permanent_deletes: by_rule\n", "");
+    let folder = folder(gateway, Some(&policy));
+    fs::write(folder.path().join("empty.yaml"), "cases: []\n").unwrap();
+    let ran = check_in(folder.path()).await;
+    insta::assert_snapshot!(ran.err, @"
+    policy.yaml:4:11: warning[unheeded-allow]: `permanent_deletes` is `deny`, so no `allow_permanent` rule is heeded
+        4 |   - name: janitor may purge
+          |           ^^^^^^^^^^^^^^^^^ say `permanent_deletes: by_rule`, or take them out
+    empty.yaml:1:8: warning[no-cases]: there is no test case here
+        1 | cases: []
+          |        ^ a file without cases tests nothing
+    ");
+}
+
+/// A new one belongs into a test above.
+#[test]
+fn every_warning_is_shown_by_a_test() {
+    let shown = include_str!("warnings.rs");
+    for warning in Warning::ALL {
+        let code = format!("warning[{}]", warning.as_str());
+        assert!(shown.contains(&code), "{code}");
+    }
 }
 
 #[tokio::test]

@@ -188,6 +188,84 @@ async fn a_rule_that_has_ended_says_so() {
 }
 
 #[tokio::test]
+async fn a_dry_run_makes_rules_only_count_unless_there_is_no_bin() {
+    let folder = folder();
+    let policy = "dry_run: true\npermanent_deletes: by_rule\nrules:\n\
+                  - { name: legal hold, deny: { paths: [\"legal/**\"] } }\n\
+                  - { name: any, allow_permanent: {} }\n";
+    fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    for (bin, path, code, told) in [
+        ("on", "a", 0, "ok   rules              `dry_run: true`: rules only count"),
+        ("on", "legal/a", 0, "would deny it, but for `dry_run: true`"),
+        ("off", "a", 0, "ok   rules              no `deny` rule denies it"),
+        ("off", "legal/a", 1, "DENY rules              the rule \"legal hold\" denies it"),
+    ] {
+        let library = format!("{{ token: {{ env: SMH_TOKEN }}, recycle_bin: {bin} }}");
+        let gateway = GATEWAY.replace("{ token: { env: SMH_TOKEN } }", &library);
+        fs::write(folder.path().join("gateway.yaml"), gateway).unwrap();
+        let arguments = format!("--caller app --tenant photos --path {path}");
+        let ran = explain(folder.path(), &arguments).await;
+        assert_eq!(ran.code, Some(code), "{}", ran.out);
+        assert!(ran.out.contains(told), "{bin} {path}: {}", ran.out);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_allows_is_not_said_to_have_let_through_what_was_refused() {
+    let folder = folder();
+    let policy = "permanent_deletes: by_rule\nfreeze: [{ tenant: contracts }]\nrules:\n\
+                  - { name: legal hold, deny: { paths: [\"legal/**\"] } }\n\
+                  - { name: one, allow_permanent: {} }\n\
+                  - { name: two, allow_permanent: {} }\n";
+    fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    for (tenant, path, one, two) in [
+        ("photos", "a", "lets it through", "would let it through, too"),
+        (
+            "photos",
+            "legal/a",
+            "would let it through, but a deny wins",
+            "would let it through, but a deny wins",
+        ),
+        (
+            "contracts",
+            "legal/a",
+            "would let it through, but it is refused before rules are asked",
+            "would let it through, but it is refused before rules are asked",
+        ),
+    ] {
+        let arguments = format!("--caller app --tenant {tenant} --path {path} --permanent");
+        let ran = explain(folder.path(), &arguments).await;
+        for (rule, why) in [("one", one), ("two", two)] {
+            let told = format!("allow_permanent \"{rule}\": {why}  policy.yaml");
+            assert!(ran.out.contains(&told), "{told}: {}", ran.out);
+        }
+        assert!(!ran.out.contains("\"legal hold\" lets it through"), "{}", ran.out);
+    }
+}
+
+#[tokio::test]
+async fn what_a_terminal_would_act_on_is_escaped() {
+    let (hostile, escaped) = ("a\u{1b}[31mb\u{202E}\u{7}", r"a\u{1b}[31mb\u{202e}\u{7}");
+    let folder = folder();
+    for [caller, tenant, path, user_id] in [
+        [hostile, "photos", "a", "u"],
+        ["app", hostile, "a", "u"],
+        ["app", "photos", hostile, "u"],
+        ["app", "photos", "a", hostile],
+        // What is no control character can be in a path, and then rules speak of it.
+        ["app", "photos", "a\u{202E}", "u\u{202E}"],
+    ] {
+        let asked = ["--caller", caller, "--tenant", tenant, "--path", path, "--user-id", user_id];
+        let arguments = [&["explain", "--config", "gateway.yaml"][..], &asked[..]].concat();
+        let ran = run(folder.path(), &arguments).await;
+        let acts = |c: &char| (c.is_control() && *c != '\n') || *c == '\u{202E}';
+        assert_eq!(ran.out.chars().find(acts), None, "{asked:?}: {:?}", ran.out);
+        let shown = if asked.contains(&hostile) { escaped } else { r"a\u{202e}" };
+        assert!(ran.out.contains(shown), "{asked:?}: {}", ran.out);
+    }
+}
+
+#[tokio::test]
 async fn for_programs_it_is_one_json_object() {
     let folder = folder();
     let arguments = "--caller app --tenant photos --path tmp/a --format json";
@@ -206,8 +284,14 @@ async fn for_programs_it_is_one_json_object() {
 #[tokio::test]
 async fn a_file_with_mistakes_is_reported_and_a_wrong_moment_is_wrong_usage() {
     let folder = folder();
-    let ran = explain(folder.path(), "--caller app --tenant photos --path a --at noon").await;
-    assert_eq!(ran.code, Some(2), "{}", ran.err);
+    for moment in ["noon", "9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"] {
+        let arguments =
+            ["explain", "--config", "gateway.yaml", "--caller", "app", "--tenant", "photos"];
+        let arguments = [&arguments[..], &["--path", "a", "--at", moment]].concat();
+        let ran = run(folder.path(), &arguments).await;
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{}", ran.err);
+        assert!(ran.err.contains("`at` is a moment"), "{}", ran.err);
+    }
     fs::write(folder.path().join("policy.yaml"), "rules: 7\n").unwrap();
     let ran = explain(folder.path(), "--caller app --tenant photos --path a").await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));

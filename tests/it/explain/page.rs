@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Gateway, KEY, OTHER_KEY, Smh, TOKEN, send};
+use crate::support::{Answer, Gateway, KEY, OTHER_KEY, Smh, TOKEN, request, send};
 
 pub(super) async fn ask(gateway: &Gateway, question: &Value) -> Answer {
     post(gateway, question.to_string().as_bytes()).await
@@ -39,6 +39,36 @@ async fn what_is_in_force_explains_itself_and_sends_nothing() {
 }
 
 #[tokio::test]
+async fn a_target_that_is_too_long_for_the_server_is_too_long_here() {
+    let smh = Smh::start().await;
+    let gateway = Gateway::start(smh.address).await;
+    for (path, query, code) in [
+        ("a".repeat(8_179), "", None),
+        ("a".repeat(8_180), "", Some("TargetTooLong")),
+        ("a".repeat(8_167), "?permanent=1", Some("PermanentDeleteBlocked")),
+        ("a".repeat(8_168), "?permanent=1", Some("TargetTooLong")),
+        (format!("aa/{}", "é".repeat(1_362)), "", None),
+        ("é".repeat(1_364), "", Some("TargetTooLong")),
+        // An HTTP server looks at the length before it looks at the path.
+        (format!("{}/../b", "a".repeat(8_180)), "", Some("TargetTooLong")),
+    ] {
+        let target = format!("/v1/files/t1/{}{query}", path.replace('é', "%C3%A9"));
+        let dry = request(&target, &["X-Dry-Run: 1", "Connection: close"]);
+        let served = gateway.send(&dry).await.json()["code"].take();
+        assert_eq!(served.as_str(), code, "{} bytes", target.len());
+        let permanent = !query.is_empty();
+        let question =
+            json!({ "caller": "app", "tenant": "t1", "path": path, "permanent": permanent });
+        let told = ask(&gateway, &question).await.json();
+        assert_eq!(told["code"], served, "{} bytes", target.len());
+        let of_path = &told["checks"][0];
+        let is_refused = code == Some("TargetTooLong");
+        assert_eq!(of_path["verdict"] == "refused", is_refused, "{}", of_path["why"]);
+    }
+    assert_eq!(smh.targets(), [""; 0]);
+}
+
+#[tokio::test]
 async fn an_explanation_shows_no_secret() {
     let smh = Smh::start().await;
     let gateway = Gateway::start(smh.address).await;
@@ -65,6 +95,14 @@ async fn what_is_no_question_is_answered_with_what_is_wrong() {
         (
             b"{\"caller\":\"app\",\"tenant\":\"t1\",\"path\":\"a\",\"at\":\"noon\"}",
             "`at` is a moment",
+        ),
+        (
+            b"{\"caller\":\"app\",\"tenant\":\"t1\",\"path\":\"a\",\"at\":\"9999-12-31T23:59:59-23:59\"}",
+            "outside the years 0 to 9999",
+        ),
+        (
+            b"{\"caller\":\"app\",\"tenant\":\"t1\",\"path\":\"a\",\"at\":\"0000-01-01T00:00:00+23:59\"}",
+            "outside the years 0 to 9999",
         ),
     ] {
         let answer = post(&gateway, question).await;

@@ -151,7 +151,6 @@ fn the_codes_of_a_case_are_those_that_a_decision_can_have() {
         Code::InvalidRequest,
         Code::BodyNotAllowed,
         Code::MethodNotAllowed,
-        Code::TargetTooLong,
         Code::HeadersTooLarge,
         Code::RateLimited,
         Code::UpstreamUnreachable,
