@@ -15,7 +15,7 @@ use crate::admin::{self, Admin};
 use crate::directory::Fingerprint;
 use crate::gateway::InForce;
 use crate::ids::LimitName;
-use crate::limits::{Key, LimitRule, Limits, Per};
+use crate::limits::{Key, LimitRule, Limits, Per, whole_seconds};
 
 /// What an operator grants beyond a limit.
 #[derive(Deserialize)]
@@ -77,10 +77,10 @@ impl Admin {
         let parts = json!({
             "used": quota.used(used),
             "left": quota.left(used),
-            "used_percent": quota.percent(used),
-            "whole_in_seconds": Duration::from_nanos(used).as_secs_f64().ceil(),
+            "used_percent": quota.used(used) * 100 / u64::from(rule.burst.get()),
+            "whole_in_seconds": whole_seconds(Duration::from_nanos(used)),
             "granted": granted.map(|(left, lasts)| json!({
-                "left": left, "for_seconds": lasts.as_secs_f64().ceil(),
+                "left": left, "for_seconds": whole_seconds(lasts),
             })),
         });
         if let (Some(shown), Value::Object(parts)) = (shown.as_object_mut(), parts) {

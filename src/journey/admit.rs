@@ -32,13 +32,14 @@ impl Worker {
         let Some(store) = &in_force.limit_store else { return limits.admit(permit, now) };
         let claim = limits.claim(&permit, now);
         if claim.is_empty() {
+            self.limit_store.prepare(store);
             return limits.admit(permit, now);
         }
         let metrics = &self.gateway.metrics().store;
         match self.limit_store.charge(store, &claim).await {
             Ok(verdicts) => {
                 metrics.shared.inc();
-                limits.settle(permit, &claim, &verdicts, Instant::now())
+                limits.settle(permit, &claim, &verdicts)
             }
             // Nothing that could be undone is refused under `dry_run`.
             Err(_)

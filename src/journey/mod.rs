@@ -57,6 +57,13 @@ impl Worker {
         })
     }
 
+    /// To be called once in the worker's runtime, before it serves.
+    pub(crate) fn prepare(&self) {
+        if let Some(store) = &self.gateway.in_force().limit_store {
+            self.limit_store.prepare(store);
+        }
+    }
+
     /// Answers one request, and sees a delete through even if the caller hangs up.
     pub(crate) fn serve(
         self: Arc<Self>,

@@ -71,6 +71,21 @@ impl SharedStore {
         StoreStatus { connected: self.health.connected(), last_fault: self.health.last_fault() }
     }
 
+    /// Asks now and then, so that the next delete need not find out that nobody is there. Returns when the
+    /// store is of no use any more.
+    async fn watched(&self, mut link: Link, breaker: &Breaker) -> StoreFault {
+        loop {
+            tokio::time::sleep(WATCHED_EACH).await;
+            let asked = link.call(&redis::cmd("PING"), self.plan.response_timeout).await;
+            let asked: Result<String, _> = asked;
+            match asked {
+                Ok(_) => breaker.succeeded(),
+                Err(fault) if fault.is_certain() => return fault,
+                Err(fault) => breaker.failed(fault),
+            }
+        }
+    }
+
     /// Looks whether the script runs and may write, which a mere PING would not tell.
     async fn prove(&self, link: &mut Link) -> Result<(), StoreFault> {
         let mut command = redis::cmd("SCRIPT");
@@ -110,6 +125,11 @@ enum State {
 }
 
 impl StoreClient {
+    /// Begins to connect, unless that was done: the first delete is not to wait for it.
+    pub fn prepare(&self, store: &Arc<SharedStore>) {
+        let _ = self.state(store);
+    }
+
     /// Charges a claim, in one round trip.
     ///
     /// # Errors
@@ -250,8 +270,11 @@ async fn keep(store: Arc<SharedStore>, state: watch::Sender<State>) {
             Ok(link) => {
                 let breaker = Arc::new(Breaker::default());
                 let connected = Connected::now(&store);
-                state.send_replace(State::Up(link, Arc::clone(&breaker)));
-                let fault = breaker.broken().await;
+                state.send_replace(State::Up(link.clone(), Arc::clone(&breaker)));
+                let fault = tokio::select! {
+                    fault = breaker.broken() => fault,
+                    fault = store.watched(link.clone(), &breaker) => fault,
+                };
                 state.send_replace(State::Down(fault));
                 connected.ended(fault);
                 pause = FIRST_PAUSE;
@@ -298,6 +321,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// It is used again within this after it is well.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Three of these in a row may be late.
+const WATCHED_EACH: Duration = Duration::from_millis(500);
 
 /// Loading a script is rare, and may wait for a server that is busy.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(1);

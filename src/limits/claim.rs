@@ -13,8 +13,12 @@ use crate::policy::Permit;
 use crate::refusal::{Exhausted, Refusal};
 
 /// Every limit that is about one delete.
-#[derive(Debug, Default)]
-pub struct Claim(SmallVec<[Claimed; 4]>);
+#[derive(Debug)]
+pub struct Claim {
+    claimed: SmallVec<[Claimed; 4]>,
+    /// When it was made, as the limits count time.
+    at: u64,
+}
 
 /// One of them.
 #[derive(Debug)]
@@ -59,21 +63,24 @@ pub enum Taken {
 impl Claim {
     /// Its limits, in the order of the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Claimed> {
-        self.0.iter()
+        self.claimed.iter()
     }
 
     /// Whether no limit is about the delete.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.claimed.is_empty()
     }
 }
+
+/// What a verdict may be too high by, in nanoseconds.
+const ROUNDED_BY: u64 = 1_000;
 
 impl Limits {
     /// What a shared store is to charge for a delete.
     #[must_use]
     pub fn claim(&self, permit: &Permit, now: Instant) -> Claim {
-        let (subject, now) = (permit.subject(), self.at(now));
+        let (subject, at) = (permit.subject(), self.at(now));
         let claimed = self.about(&subject).map(|(position, limit)| {
             let key = limit.rule.per.key(&subject);
             Claimed {
@@ -82,11 +89,11 @@ impl Limits {
                 per: limit.rule.per,
                 key,
                 quota: limit.quota,
-                floor: limit.floor(&key, now),
+                floor: limit.floor(&key, at),
                 enforced: !is_shadow(limit, permit),
             }
         });
-        Claim(claimed.collect())
+        Claim { claimed: claimed.collect(), at }
     }
 
     /// A claim for one key of one limit, to look at it.
@@ -94,7 +101,8 @@ impl Limits {
     pub fn claim_of(&self, name: &LimitName, key: Key, now: Instant) -> Option<Claim> {
         let found = self.limits.iter().enumerate().find(|(_, limit)| limit.rule.name == *name);
         let (position, limit) = found?;
-        let floor = limit.floor(&key, self.at(now));
+        let at = self.at(now);
+        let floor = limit.floor(&key, at);
         let limit = Claimed {
             position,
             limit: name.clone(),
@@ -104,7 +112,7 @@ impl Limits {
             floor,
             enforced: true,
         };
-        Some(Claim(SmallVec::from_iter([limit])))
+        Some(Claim { claimed: SmallVec::from_iter([limit]), at })
     }
 
     /// Makes an admission of what the shared store said to a claim, and keeps what it said for when it
@@ -117,9 +125,7 @@ impl Limits {
         permit: Permit,
         claim: &Claim,
         verdicts: &[Verdict],
-        now: Instant,
     ) -> Result<Admission, Refusal> {
-        let now = self.at(now);
         let (mut shadow, mut warned) = (ShadowLimits::new(), ShadowLimits::new());
         let mut standings = Standings::new();
         let mut longest: Option<Exhausted> = None;
@@ -128,7 +134,10 @@ impl Limits {
             let Some(limit) = self.limits.get(claimed.position) else { continue };
             let charged = !refused && verdict.taken == Taken::Charged;
             let used = verdict.used.saturating_add(u64::from(charged) * claimed.quota.interval());
-            let seen = limit.see(&claimed.key, used, now);
+            // The store looked at its clock after the claim was made, and rounded up: what is remembered is
+            // never more than what it knows, or each delete would make the limit a little stricter.
+            let surely = used.saturating_sub(ROUNDED_BY);
+            let seen = limit.see(&claimed.key, surely, claim.at);
             warned.extend((charged && seen.warns).then(|| claimed.limit.clone()));
             match verdict.taken {
                 Taken::Charged if charged => {

@@ -26,7 +26,7 @@ pub use self::key::{Key, Per};
 pub use self::limit::{LimitRule, Sharing};
 pub use self::quota::{Quota, Rate};
 pub use self::saved::{Saved, SavedLimit};
-pub use self::standing::{Standing, Told};
+pub use self::standing::{Standing, Told, whole_seconds};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -57,7 +57,8 @@ impl Limits {
 }
 
 /// Rounded up, and at least 1: who waits so long gets through.
-pub(super) fn whole_seconds(duration: Duration) -> u64 {
+#[must_use]
+pub fn whole_seconds(duration: Duration) -> u64 {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     seconds.max(1)
 }

@@ -140,6 +140,7 @@ impl Open {
 /// One worker, until the gateway is over.
 async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, listeners: Vec<Open>) {
     let mut phase = gateway.phase();
+    worker.prepare();
     for listener in listeners {
         spawn(accept(Arc::clone(&gateway), Arc::clone(&worker), listener));
     }

@@ -64,7 +64,9 @@ async fn serve(
                     answer.extend_from_slice(said);
                 }
                 "SCRIPT" => answer.extend_from_slice(b"$2\r\nok\r\n"),
-                "CLIENT" | "SET" | "HELLO" | "SELECT" => answer.extend_from_slice(b"+OK\r\n"),
+                "CLIENT" | "SET" | "HELLO" | "SELECT" | "PING" => {
+                    answer.extend_from_slice(b"+OK\r\n")
+                }
                 _ => {}
             }
         }

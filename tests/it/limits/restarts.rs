@@ -71,20 +71,33 @@ async fn a_file_that_cannot_be_read_is_put_aside_and_told() {
     }
 }
 
-/// A full disk, and one that is gone: deletes go on, and the old file stays whole.
+/// A full disk: deletes go on, the old file stays whole, and it is written again when there is room.
 #[tokio::test]
-async fn a_file_that_cannot_be_written_is_told_once_and_stops_nothing() {
+async fn a_file_that_cannot_be_written_is_told_and_stops_nothing() {
     let smh = Smh::start().await;
     let folder = Folder::new(&with_state(), Some(POLICY), smh.address);
-    // Every write to it says that there is no space left.
+    // Every write to it says that there is no space left; it is taken away after that.
     symlink("/dev/full", folder.path("state.json.new")).unwrap();
     let mut binary = Binary::serve(&folder).await;
     assert_eq!(passes_at(&binary, 4).await, 4);
     let said = binary.says("the state of rate limits cannot be written").await;
     assert!(said.contains("No space left on device"), "{said}");
     assert_eq!(passes_at(&binary, 20).await, 6);
+    binary.says("the state of rate limits is written again").await;
+    assert!(folder.path("state.json").exists());
+}
+
+/// A folder that is gone stays gone.
+#[tokio::test]
+async fn a_file_that_can_never_be_written_is_told_once() {
+    let smh = Smh::start().await;
+    let yaml = format!("{GATEWAY_YAML}rate_limit_state: gone/state.json\n");
+    let folder = Folder::new(&yaml, Some(POLICY), smh.address);
+    let mut binary = Binary::serve(&folder).await;
+    binary.says("the state of rate limits cannot be written").await;
+    assert_eq!(passes_at(&binary, 20).await, 10);
     binary.signal("TERM");
     let ended = binary.ended().await;
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert!(!folder.path("state.json").exists());
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.err.matches("cannot be written").count(), 1, "{}", ended.err);
 }

@@ -92,7 +92,7 @@ async fn who_waits_as_long_as_the_store_says_gets_through() {
 #[tokio::test]
 async fn keys_expire_by_themselves_and_hold_no_name_of_a_user() {
     let (redis, smh) = (Redis::start().await, Smh::start().await);
-    let policy = "rate_limits:\n  - { name: fast, per: [user_id], limit: 20/s }\n";
+    let policy = "rate_limits:\n  - { name: fast, per: [user_id], limit: 2/s, burst: 60 }\n";
     let gateway = Gateway::with(&yaml(&on(&redis), ""), Some(policy), smh.address).await;
     becomes("there is a key", async || {
         let answer = gateway.delete("/v1/files/t1/f?user_id=sentinel-user").await;
