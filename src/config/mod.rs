@@ -160,11 +160,8 @@ impl Reading {
             }
         };
         if is_empty(&bytes) {
-            // Were it a policy, a write that was cut off would take every rule away.
             let file = self.report.add_unread(&name);
-            let problem = Problem::in_file(file, "the file is empty");
-            let help = "a policy that says nothing is written `rules: []`";
-            self.report.push(problem.with_help(help));
+            self.report.push(policy_file::empty(file));
             return None;
         }
         let root = yaml::read(&mut self.report, &name, &bytes)?;
