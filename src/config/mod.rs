@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 use self::cases::Bench;
 use self::link::Files;
 use self::policy_file::PolicyFile;
-use self::report::{Problem, Report};
+use self::report::{Problem, Report, Warning};
 use self::source::{MAX_FILE_BYTES, Spanned};
 
 /// What came of reading the configuration once.
@@ -67,14 +67,20 @@ impl Loaded {
 /// policy that fails its own tests is as wrong as one that cannot be read. Blocks on files.
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
-    load_with(path, PolicyTests::Run)
+    load_allowing(path, &[])
+}
+
+/// The same without the warnings of these kinds.
+#[must_use]
+pub fn load_allowing(path: &Path, allowed: &[Warning]) -> Loaded {
+    load_with(path, PolicyTests::Run, Report::allowing(allowed))
 }
 
 /// The same without the `policy_tests`, whose files are not even read: for `test`, which shows what
 /// comes of each case, and `explain`, which shows why.
 #[must_use]
 pub fn load_untested(path: &Path) -> Loaded {
-    load_with(path, PolicyTests::Leave)
+    load_with(path, PolicyTests::Leave, Report::new())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,9 +89,8 @@ enum PolicyTests {
     Leave,
 }
 
-fn load_with(path: &Path, tests: PolicyTests) -> Loaded {
-    let mut reading =
-        Reading { report: Report::new(), watched: Watched::default(), hash: Some(Sha256::new()) };
+fn load_with(path: &Path, tests: PolicyTests, report: Report) -> Loaded {
+    let mut reading = Reading { report, watched: Watched::default(), hash: Some(Sha256::new()) };
     let snapshot = reading.snapshot(path, tests).filter(|_| !reading.report.has_errors());
     let sha256 = reading.sha256();
     let Reading { report, watched, .. } = reading;
