@@ -116,7 +116,9 @@ impl Gateway {
             upstream: &snapshot.upstream,
             keyring: &Mutex::default(),
         };
-        let (in_force, keyring) = nothing.succeeded_by(Arc::clone(&snapshot), &metrics, &mut round);
+        let grantees = snapshot.grantees();
+        let (in_force, keyring) =
+            nothing.succeeded_by(Arc::clone(&snapshot), &grantees, &metrics, &mut round);
         round.end();
         Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
