@@ -3,6 +3,10 @@
 //! A matcher of our own, because those of others give meaning to `?`, `[…]` and `{…}`, which are
 //! ordinary characters in the names of files.
 
+mod names;
+
+pub use self::names::NameSet;
+
 use std::fmt;
 
 /// Why a text is not a glob.
@@ -22,7 +26,7 @@ pub enum GlobError {
 }
 
 /// A glob over one name, or one segment: `*` is any number of any characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NameGlob {
     /// The literal text before the first `*`.
     prefix: Box<str>,
@@ -30,7 +34,7 @@ pub struct NameGlob {
     rest: Option<Rest>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Rest {
     middle: Box<[Box<str>]>,
     suffix: Box<str>,

@@ -1,13 +1,14 @@
 //! Where the callers' credentials come from, and what was last read there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::authenticate::jwt::Issuers;
 use crate::authenticate::spiffe::SpiffePattern;
 use crate::authenticate::{Authenticator, JwtRule, KeyDigest};
 use crate::directory::Caller;
-use crate::secret::{Secret, Source, SourceError};
+use crate::files::Seen;
+use crate::secret::{KeyRead, Source, SourceError};
 
 /// One way in which a caller proves who it is, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Credential {
 pub struct Keyring {
     entries: Vec<Entry>,
     /// Of the sources in the entries, those that could ever be read.
-    read: HashMap<Source, KeyDigest>,
+    read: HashMap<Source, Known>,
     issuers: Arc<Issuers>,
 }
 
@@ -37,6 +38,20 @@ pub struct Keyring {
 struct Entry {
     caller: Arc<Caller>,
     credential: Credential,
+}
+
+/// What was last read of a source.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    digest: KeyDigest,
+    seen: Option<Seen>,
+}
+
+/// A source that is to be read if it is not as it was seen.
+#[derive(Debug)]
+pub struct Asked {
+    source: Source,
+    seen: Option<Seen>,
 }
 
 impl Keyring {
@@ -63,8 +78,9 @@ impl Keyring {
         let entry = |(caller, credential)| Entry { caller, credential };
         let entries = credentials.into_iter().map(entry).collect();
         let mut keyring = Self { entries, read: HashMap::new(), issuers };
-        let known = |source| self.read.get(&source).map(|digest| (source, *digest));
-        keyring.read = keyring.sources().into_iter().filter_map(known).collect();
+        let sources = keyring.entries.iter().filter_map(Entry::source);
+        let known = |source: &Source| Some((source.clone(), *self.read.get(source)?));
+        keyring.read = sources.filter_map(known).collect();
         keyring
     }
 
@@ -76,29 +92,45 @@ impl Keyring {
 
     /// Where keys are to be read, to be done without holding the keyring: a file can be slow.
     #[must_use]
-    pub fn sources(&self) -> Vec<Source> {
-        self.entries.iter().filter_map(Entry::source).cloned().collect()
+    pub fn sources(&self) -> Vec<Asked> {
+        let mut asked = HashSet::new();
+        let sources = self.entries.iter().filter_map(Entry::source);
+        let each_once = sources.filter(|source| asked.insert(*source));
+        let asked = |source: &Source| Asked {
+            source: source.clone(),
+            seen: self.read.get(source).and_then(|known| known.seen),
+        };
+        each_once.map(asked).collect()
     }
 
     /// Takes what was read of the sources and says whether a key changed. A key that could not be
     /// read stays what it was: mounts are replaced in more than one step.
     pub fn take(
         &mut self,
-        read: impl IntoIterator<Item = (Source, Result<Secret, SourceError>)>,
+        read: Vec<(Source, Result<KeyRead, SourceError>)>,
         report: &mut dyn FnMut(&Caller, &SourceError),
     ) -> bool {
+        if read.is_empty() {
+            return false;
+        }
+        let Self { entries, read: known, .. } = self;
+        let mut callers: HashMap<&Source, Vec<&Caller>> = HashMap::new();
+        for entry in &*entries {
+            if let Some(source) = entry.source() {
+                callers.entry(source).or_default().push(&entry.caller);
+            }
+        }
         let mut changed = false;
         for (source, key) in read {
-            let of_source = |entry: &&Entry| entry.source() == Some(&source);
-            let mut callers = self.entries.iter().filter(of_source).peekable();
+            // Nobody's by now.
+            let Some(callers) = callers.get(&source) else { continue };
             match key {
-                // Nobody's by now.
-                Ok(_) if callers.peek().is_none() => {}
-                Ok(key) => {
+                Ok(KeyRead { key, seen }) => {
                     let digest = KeyDigest::of(key.expose());
-                    changed |= self.read.insert(source, digest) != Some(digest);
+                    let before = known.insert(source, Known { digest, seen });
+                    changed |= before.is_none_or(|before| before.digest != digest);
                 }
-                Err(error) => callers.for_each(|entry| report(&entry.caller, &error)),
+                Err(error) => callers.iter().for_each(|caller| report(caller, &error)),
             }
         }
         changed
@@ -114,8 +146,8 @@ impl Keyring {
             match credential {
                 Credential::Digest(digest) => authenticator.add_key(*digest, caller),
                 Credential::Key(source) => {
-                    if let Some(digest) = self.read.get(source) {
-                        authenticator.add_key(*digest, caller);
+                    if let Some(known) = self.read.get(source) {
+                        authenticator.add_key(known.digest, caller);
                     }
                 }
                 Credential::SpiffeId(pattern) => {
@@ -132,17 +164,14 @@ impl Keyring {
     /// The callers with a key that was never read and no other way to prove themselves, in the order
     /// of the configuration. The next one of two keys may be named before it is there.
     pub fn pending(&self) -> impl Iterator<Item = &Caller> {
-        let missing =
-            |entry: &&Entry| self.is_missing(entry) && !self.has_another_way(&entry.caller);
-        self.entries.iter().filter(missing).map(|entry| &*entry.caller)
+        let able = self.entries.iter().filter(|entry| !self.is_missing(entry));
+        let able: HashSet<_> = able.map(|entry| &entry.caller.name).collect();
+        let missing = self.entries.iter().filter(|entry| self.is_missing(entry));
+        missing.filter(move |entry| !able.contains(&entry.caller.name)).map(|entry| &*entry.caller)
     }
 
     fn is_missing(&self, entry: &Entry) -> bool {
         entry.source().is_some_and(|source| !self.read.contains_key(source))
-    }
-
-    fn has_another_way(&self, caller: &Caller) -> bool {
-        self.entries.iter().any(|entry| entry.caller.name == caller.name && !self.is_missing(entry))
     }
 }
 
@@ -158,13 +187,14 @@ impl Entry {
     }
 }
 
-/// Reads every source. Blocks on files.
-pub fn read_all(sources: Vec<Source>) -> Vec<(Source, Result<Secret, SourceError>)> {
-    let read = |source: Source| {
-        let key = source.read_key();
-        (source, key)
+/// Reads every source that is not known to be as it was. Blocks on files.
+#[must_use]
+pub fn read_all(sources: Vec<Asked>) -> Vec<(Source, Result<KeyRead, SourceError>)> {
+    let read = |Asked { source, seen }: Asked| {
+        let read = source.read_key_again(seen).transpose()?;
+        Some((source, read))
     };
-    sources.into_iter().map(read).collect()
+    sources.into_iter().filter_map(read).collect()
 }
 
 #[cfg(test)]

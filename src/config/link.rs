@@ -1,6 +1,7 @@
 //! From the two files to one [`Snapshot`]: what names refer to, and what must hold between them.
 
 mod callers;
+mod distinct;
 mod listeners;
 mod policy;
 mod tenants;
@@ -26,6 +27,7 @@ use crate::config::snapshot::{ConfiguredLibrary, Lines, Snapshot};
 use crate::config::source::Spanned;
 use crate::config::watched::Watched;
 use crate::directory::Library;
+use crate::glob::{NameGlob, NameSet};
 use crate::ids::LibraryId;
 use crate::limit_store::{StorePlan, WhenUnavailable};
 use crate::listener::UnixPlan;
@@ -47,7 +49,7 @@ pub(super) struct Files {
 pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let Files { gateway, policy, file, policy_file, sha256 } = files;
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    let names = Names {
+    let mut names = Names {
         libraries: names_of(gateway.libraries.as_ref()),
         tenants: names_of(gateway.tenants.as_ref()),
         callers: names_of(gateway.callers.as_ref()),
@@ -57,7 +59,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let smh_paths = gateway.listeners.iter().any(|listener| listener.smh_paths);
     let is_whole = gateway.whole && !policy.broken;
     let mut places = Places::of(&gateway);
-    let (policy, limits) = policy::link(policy, &names, &mut places, report);
+    let (policy, limits) = policy::link(policy, &mut names, &mut places, report);
     let libraries = link_libraries(&gateway, &folder, report);
     let tenants = link_tenants(&gateway, &libraries, &names, smh_paths, report);
     warn_of_unknown_replicas(&gateway, report);
@@ -106,14 +108,45 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
 
 /// What can be referred to by name; `None` where that is not known.
 struct Names<'f> {
-    libraries: Option<Vec<&'f str>>,
-    tenants: Option<Vec<&'f str>>,
-    callers: Option<Vec<&'f str>>,
-    issuers: Option<Vec<&'f str>>,
+    libraries: Option<Defined<'f>>,
+    tenants: Option<Defined<'f>>,
+    callers: Option<Defined<'f>>,
+    issuers: Option<Defined<'f>>,
 }
 
-fn names_of<K: Borrow<str>, V>(named: Option<&Named<K, V>>) -> Option<Vec<&str>> {
-    named.map(|named| named.iter().map(|(name, _)| name.value.borrow()).collect())
+/// Names as messages list them, and to be looked up: there may be ten thousand.
+struct Defined<'f> {
+    in_order: Vec<&'f str>,
+    set: NameSet<'f>,
+    /// Globs that were looked at, and whether there are names that they match.
+    globs: HashMap<NameGlob, bool>,
+}
+
+impl<'f> Defined<'f> {
+    fn contains(&self, name: &str) -> bool {
+        self.set.contains(name)
+    }
+
+    /// Whether a glob matches any: found once, however many rules have it.
+    fn any_matches(&mut self, glob: &NameGlob) -> bool {
+        if let Some(found) = self.globs.get(glob) {
+            return *found;
+        }
+        let found = self.set.matched_by(glob).next().is_some();
+        self.globs.insert(glob.clone(), found);
+        found
+    }
+
+    /// In the order of the file.
+    fn iter(&self) -> impl Iterator<Item = &'f str> {
+        self.in_order.iter().copied()
+    }
+}
+
+fn names_of<K: Borrow<str>, V>(named: Option<&Named<K, V>>) -> Option<Defined<'_>> {
+    let in_order: Vec<_> = named?.iter().map(|(name, _)| name.value.borrow()).collect();
+    let set = in_order.iter().copied().collect();
+    Some(Defined { in_order, set, globs: HashMap::new() })
 }
 
 fn lines_of<K: Clone + Eq + Hash, V>(named: Option<&Named<K, V>>) -> HashMap<K, u32> {

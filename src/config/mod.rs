@@ -35,7 +35,7 @@ use sha2::{Digest, Sha256};
 use self::cases::Bench;
 use self::link::Files;
 use self::policy_file::PolicyFile;
-use self::report::{Problem, Report};
+use self::report::{Problem, Report, Warning};
 use self::source::{MAX_FILE_BYTES, Spanned};
 
 /// What came of reading the configuration once.
@@ -68,14 +68,20 @@ impl Loaded {
 /// policy that fails its own tests is as wrong as one that cannot be read. Blocks on files.
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
-    load_with(path, PolicyTests::Run)
+    load_allowing(path, &[])
+}
+
+/// The same without the warnings of these kinds.
+#[must_use]
+pub fn load_allowing(path: &Path, allowed: &[Warning]) -> Loaded {
+    load_with(path, PolicyTests::Run, Report::allowing(allowed))
 }
 
 /// The same without the `policy_tests`, whose files are not even read: for `test`, which shows what
 /// comes of each case, and `explain`, which shows why.
 #[must_use]
 pub fn load_untested(path: &Path) -> Loaded {
-    load_with(path, PolicyTests::Leave)
+    load_with(path, PolicyTests::Leave, Report::new())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,9 +90,8 @@ enum PolicyTests {
     Leave,
 }
 
-fn load_with(path: &Path, tests: PolicyTests) -> Loaded {
-    let mut reading =
-        Reading { report: Report::new(), watched: Watched::default(), hash: Some(Sha256::new()) };
+fn load_with(path: &Path, tests: PolicyTests, report: Report) -> Loaded {
+    let mut reading = Reading { report, watched: Watched::default(), hash: Some(Sha256::new()) };
     let snapshot = reading.snapshot(path, tests).filter(|_| !reading.report.has_errors());
     let sha256 = reading.sha256();
     let Reading { report, watched, .. } = reading;
@@ -161,11 +166,8 @@ impl Reading {
             }
         };
         if is_empty(&bytes) {
-            // Were it a policy, a write that was cut off would take every rule away.
             let file = self.report.add_unread(&name);
-            let problem = Problem::in_file(file, "the file is empty");
-            let help = "a policy that says nothing is written `rules: []`";
-            self.report.push(problem.with_help(help));
+            self.report.push(policy_file::empty(file));
             return None;
         }
         let root = yaml::read(&mut self.report, &name, &bytes)?;

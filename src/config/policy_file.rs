@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::decode::{self, Fields};
 use crate::config::report::{Problem, Report};
-use crate::config::source::Spanned;
+use crate::config::source::{FileId, Spanned};
 use crate::config::yaml::{Node, Value};
 use crate::ids::{CallerName, FreezeReason, LimitName, RuleName, TenantName, Ticket};
 use crate::limits::{Per, Rate};
@@ -71,8 +71,9 @@ pub(super) struct Limit {
 
 pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
     if let Value::Null = root.value {
-        // A policy of comments alone is the default policy.
-        return Some(PolicyFile::default());
+        // Comments alone: what a write leaves that was cut off behind the head of the file.
+        report.push(empty(root.place.file));
+        return None;
     }
     let mut fields = Fields::of(root, "policy.yaml", report)?;
     let dry_run = fields.or("dry_run", false);
@@ -116,6 +117,12 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<PolicyFile> {
         rules: rules.into_iter().flatten().collect(),
         limits: limits.into_iter().flatten().collect(),
     })
+}
+
+/// Were it a policy, a write that was cut off would take every rule away.
+pub(super) fn empty(file: FileId) -> Problem {
+    let help = "a policy that says nothing is written `rules: []`";
+    Problem::in_file(file, "the file is empty").with_help(help)
 }
 
 impl PolicyFile {

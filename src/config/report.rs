@@ -12,16 +12,22 @@ use super::shown;
 use super::source::{self, FileId, Layout, Place, Source};
 use super::yaml::{Entry, Node};
 
+mod kept;
+mod nearest;
 mod noted;
 mod render;
 mod warning;
 
+use kept::Kept;
+
 pub use super::shown::printable;
+pub use nearest::nearest;
 pub use noted::Noted;
 pub use render::Color;
 pub use warning::Warning;
 
-/// Most problems that are kept. Who has more has one mistake that makes all the others.
+/// Most errors that are kept, and most warnings. Who has more has one mistake that makes all the
+/// others.
 pub const MAX_PROBLEMS: usize = 500;
 
 /// How bad a problem is.
@@ -124,10 +130,11 @@ impl Problem {
 #[derive(Debug, Default)]
 pub struct Report {
     sources: Vec<Source>,
-    problems: Vec<Problem>,
-    /// Problems past [`MAX_PROBLEMS`].
-    dropped: usize,
-    errors: usize,
+    /// Apart from the warnings: however many there are of those, they hide no error.
+    errors: Kept,
+    warnings: Kept,
+    /// Known from the start, so that these take no other's place.
+    allowed: Vec<Warning>,
 }
 
 impl Report {
@@ -135,6 +142,12 @@ impl Report {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A report that leaves out the warnings of these kinds.
+    #[must_use]
+    pub fn allowing(allowed: &[Warning]) -> Self {
+        Self { allowed: allowed.to_vec(), ..Self::default() }
     }
 
     /// Names a file of which no text could be had, so that problems can name it.
@@ -169,14 +182,10 @@ impl Report {
 
     /// Adds a problem, once however often it is found.
     pub fn push(&mut self, problem: Problem) {
-        if self.problems.contains(&problem) {
-            return;
-        }
-        self.errors += usize::from(problem.severity == Severity::Error);
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(problem);
-        } else {
-            self.dropped += 1;
+        match problem.severity {
+            Severity::Error => self.errors.add(problem),
+            Severity::Warning if problem.code.is_some_and(|code| self.allowed.contains(&code)) => {}
+            Severity::Warning => self.warnings.add(problem),
         }
     }
 
@@ -195,30 +204,21 @@ impl Report {
         given: &str,
         known: impl IntoIterator<Item = &'a str>,
     ) {
-        let known: Vec<_> = known.into_iter().collect();
         let problem = Problem::error(place, format!("unknown {kind} {}", shown::quoted(given)));
-        self.push(problem.with_help(match nearest(given, known.iter().copied()) {
-            Some(name) => format!("did you mean {}?", shown::quoted(name)),
-            None if known.is_empty() => format!("no {kind} is defined"),
-            None => format!("defined here: {}", shown::listed(known)),
-        }));
-    }
-
-    /// Takes out the warnings of these kinds, and makes errors of the others.
-    pub fn be_strict(&mut self, allowed: &[Warning]) {
-        self.allow(allowed);
-        for problem in &mut self.problems {
-            self.errors += usize::from(problem.severity == Severity::Warning);
-            problem.severity = Severity::Error;
-        }
-    }
-
-    /// Takes out the warnings of these kinds.
-    pub fn allow(&mut self, allowed: &[Warning]) {
-        self.problems.retain(|problem| {
-            problem.severity == Severity::Error
-                || problem.code.is_none_or(|code| !allowed.contains(&code))
+        self.errors.add_with_help(problem, || {
+            let known: Vec<_> = known.into_iter().collect();
+            match nearest(given, known.iter().copied()) {
+                Some(name) => format!("did you mean {}?", shown::quoted(name)),
+                None if known.is_empty() => format!("no {kind} is defined"),
+                None => format!("defined here: {}", shown::listed(known)),
+            }
         });
+    }
+
+    /// Makes errors of the warnings.
+    pub fn be_strict(&mut self) {
+        let warnings = std::mem::take(&mut self.warnings);
+        self.errors.take(warnings, Severity::Error);
     }
 
     /// Keeps everything in this node from being shown, whatever problem points at its lines.
@@ -234,19 +234,34 @@ impl Report {
     /// Whether the configuration cannot be used.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.errors > 0
+        self.error_count() > 0
     }
 
-    /// How many errors there are; problems that were not kept count too.
+    /// How many errors there are; those that were not kept count too.
     #[must_use]
     pub fn error_count(&self) -> usize {
-        self.errors
+        self.errors.count()
+    }
+
+    /// How many warnings there are; those that were not kept count too.
+    #[must_use]
+    pub fn warning_count(&self) -> usize {
+        self.warnings.count()
+    }
+
+    /// How many of them were not kept.
+    #[must_use]
+    pub fn dropped(&self, severity: Severity) -> usize {
+        match severity {
+            Severity::Error => self.errors.dropped(),
+            Severity::Warning => self.warnings.dropped(),
+        }
     }
 
     /// The problems by file and place.
     #[must_use]
     pub fn problems(&self) -> Vec<&Problem> {
-        let mut problems: Vec<_> = self.problems.iter().collect();
+        let mut problems: Vec<_> = self.errors.iter().chain(self.warnings.iter()).collect();
         problems.sort();
         problems
     }
@@ -295,28 +310,6 @@ impl Report {
     fn name(&self, file: FileId) -> &str {
         self.sources.get(file.0).map_or("?", |source| &source.name)
     }
-}
-
-/// The known name that `given` is probably a misspelling of.
-#[must_use]
-pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Past this many bytes nobody mistypes a name, and comparing costs the square of it.
-    const LONGEST: usize = 64;
-    if given.len() > LONGEST {
-        return None;
-    }
-    // `Client-CA` for `client_ca` is no distance at all.
-    let plain = |name: &str| name.to_lowercase().replace('-', "_");
-    let given = plain(given);
-    let tolerated = (given.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .filter(|name| name.len() <= LONGEST)
-        .map(|name| (strsim::damerau_levenshtein(&given, &plain(name)), name))
-        // One letter for another in a name of one letter is another name.
-        .filter(|&(distance, name)| distance <= tolerated && distance < name.chars().count())
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

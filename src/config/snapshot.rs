@@ -134,11 +134,16 @@ impl Snapshot {
         self.libraries.iter().map(|one| (one.library.id.clone(), one.max_in_flight))
     }
 
-    /// Every pair of a caller and a tenant granted to it.
+    /// Every pair of a caller and a tenant granted to it, in the order of the file.
     #[must_use]
     pub fn grantees(&self) -> Vec<Grantee> {
+        let numbered = self.tenants.iter().zip(0_usize..);
+        let places: HashMap<_, _> = numbered.map(|(tenant, at)| (&tenant.name, at)).collect();
         let granted = |caller: &Arc<Caller>| {
-            let tenants = self.tenants.iter().filter(|tenant| caller.may_use(&tenant.name));
+            let tenants = caller.tenants().iter().filter_map(|name| places.get(name).copied());
+            let mut tenants: Vec<_> = tenants.collect();
+            tenants.sort_unstable();
+            let tenants = tenants.into_iter().filter_map(|at| self.tenants.get(at));
             tenants.map(|tenant| (Arc::clone(caller), Arc::clone(tenant))).collect::<Vec<_>>()
         };
         self.callers.iter().flat_map(|one| granted(&one.caller)).collect()

@@ -1,13 +1,12 @@
 //! The files that one load read, and what was in them: enough to tell whether they changed since.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::config::source::MAX_FILE_BYTES;
+use crate::files::{self, Stamp};
 
 /// What was in each file, in the order in which they were read.
 ///
@@ -32,14 +31,6 @@ enum Found {
     },
     /// Missing, forbidden, or no file: why, as the system says it.
     Nothing(String),
-}
-
-/// What changes with every write, also with one that begins and ends with the same bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    modified: (i64, i64),
 }
 
 impl Watched {
@@ -96,7 +87,7 @@ impl Watched {
                 None => Found::Nothing("it is gone".to_owned()),
                 Some((content, at)) => Found::File {
                     sha256: Sha256::digest(content).into(),
-                    stamp: Stamp { device: 0, inode: 0, modified: (*at, 0) },
+                    stamp: Stamp::made_up(*at),
                 },
             },
         });
@@ -104,7 +95,6 @@ impl Watched {
     }
 
     /// Reads a file, at most one byte more than is taken, which tells a file that is too large.
-    /// Opening a FIFO would wait for somebody to write to it.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         let read = read(path);
         let found = match &read {
@@ -131,25 +121,15 @@ impl Seen {
 }
 
 fn read(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut file = File::open(path)?;
-    // Of the file that was opened, taken before its bytes: a write in between shows next time.
-    let about = file.metadata()?;
-    let stamp = Stamp {
-        device: about.dev(),
-        inode: about.ino(),
-        modified: (about.mtime(), about.mtime_nsec()),
-    };
-    let mut bytes = Vec::new();
-    file.by_ref().take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok((bytes, stamp))
+    let opened = files::open(path)?;
+    let stamp = opened.stamp();
+    Ok((opened.read_start(MAX_FILE_BYTES as u64 + 1)?, stamp))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn watched(paths: &[&Path]) -> Watched {
         let mut watched = Watched::default();

@@ -18,7 +18,7 @@ use crate::limit_store::SharedStore;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::places::Places;
-use crate::token::Tokens;
+use crate::token::{Grantee, Tokens};
 use crate::upstream::Settings;
 
 /// A new configuration was put in force.
@@ -65,17 +65,19 @@ pub(super) struct Before<'b> {
 }
 
 impl Before<'_> {
-    /// The next version. Blocks on the files of secrets that are new.
+    /// The next version; `grantees` are those of the snapshot. Blocks on the files of secrets that
+    /// are new.
     pub(super) fn succeeded_by(
         &self,
         snapshot: Arc<Snapshot>,
+        grantees: &[Grantee],
         metrics: &Arc<Metrics>,
         round: &mut Round<'_>,
     ) -> (InForce, Keyring) {
         let upstream = snapshot.upstream.clone().after(self.upstream);
-        let (sources, grantees) = (snapshot.token_sources(), snapshot.grantees());
+        let sources = snapshot.token_sources();
         let tokens =
-            self.tokens.succeeded_by(sources, &grantees, &upstream, &mut |library, error| {
+            self.tokens.succeeded_by(sources, grantees, &upstream, &mut |library, error| {
                 round.unreadable("token of library", library.as_str(), &error);
             });
         let issuer_keys = self.issuer_keys.succeeded_by(&snapshot.issuers, metrics);
@@ -149,14 +151,15 @@ impl Gateway {
         };
         // Not ended: it looks at what is new alone, and tells nothing of the rest.
         let mut round = self.complaints.round();
-        let (mut next, keyring) = held.succeeded_by(snapshot, &self.metrics, &mut round);
+        let grantees = snapshot.grantees();
+        let (mut next, keyring) = held.succeeded_by(snapshot, &grantees, &self.metrics, &mut round);
         if next.snapshot.sha256 == before.snapshot.sha256 {
             next.since = before.since;
         }
         let next = Arc::new(next);
         *self.keyring.lock() = keyring;
         self.in_force.store(Arc::clone(&next));
-        next.tokens.settle(&before.tokens, &next.snapshot.grantees(), &next.upstream);
+        next.tokens.settle(&before.tokens, &grantees, &next.upstream);
         if next.snapshot.sha256 != before.snapshot.sha256 {
             // An operator has looked, and what was written is valid.
             self.alarms.resume();

@@ -120,7 +120,9 @@ impl Gateway {
             keyring: &Mutex::default(),
             fitted: &snapshot,
         };
-        let (in_force, keyring) = nothing.succeeded_by(Arc::clone(&snapshot), &metrics, &mut round);
+        let grantees = snapshot.grantees();
+        let (in_force, keyring) =
+            nothing.succeeded_by(Arc::clone(&snapshot), &grantees, &metrics, &mut round);
         round.end();
         let in_flight = in_force.places.all().clone();
         Arc::new(Self {

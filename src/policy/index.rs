@@ -3,11 +3,11 @@
 //! Each rule stands under the condition that the fewest deletes can fulfil: a tenant, a caller or
 //! a first folder; one that could be about any of them stands apart, and is always looked at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use crate::directory::Fingerprint;
-use crate::glob::{NameGlob, PathGlob};
+use crate::glob::{NameGlob, NameSet, PathGlob};
 use crate::policy::Subject;
 use crate::policy::rule::Rule;
 
@@ -15,9 +15,9 @@ use crate::policy::rule::Rule;
 #[derive(Debug, Clone, Default)]
 pub struct Known<'n> {
     /// The names of all callers.
-    pub callers: Vec<&'n str>,
+    pub callers: NameSet<'n>,
     /// The names of all tenants.
-    pub tenants: Vec<&'n str>,
+    pub tenants: NameSet<'n>,
 }
 
 /// Positions of rules, in the order of the file.
@@ -30,9 +30,9 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn add(&mut self, position: u32, rule: &Rule, known: &Known<'_>) {
-        let tenants = few(rule.matches.tenants.as_deref(), &known.tenants);
-        let callers = few(rule.matches.callers.as_deref(), &known.callers);
+    pub(super) fn add<'r>(&mut self, position: u32, rule: &'r Rule, meant: &mut Meant<'r, '_>) {
+        let tenants = meant.tenants.few(rule.matches.tenants.as_deref());
+        let callers = meant.callers.few(rule.matches.callers.as_deref());
         let folders = rule.matches.paths.as_deref().and_then(folders);
         match (tenants, callers, folders) {
             (Some(tenants), Some(callers), _) if callers.len() < tenants.len() => {
@@ -85,12 +85,40 @@ fn enter<K: Eq + Hash>(lists: &mut HashMap<K, Vec<u32>>, keys: Vec<K>, position:
     }
 }
 
-/// The names that a condition is about, where they are few enough to stand under each.
-fn few(globs: Option<&[NameGlob]>, known: &[&str]) -> Option<Vec<Fingerprint>> {
-    let globs = globs?;
-    let meant = known.iter().filter(|name| globs.iter().any(|glob| glob.matches(name)));
-    let meant: Vec<_> = meant.take(FEW + 1).map(|name| Fingerprint::of(name)).collect();
-    (meant.len() <= FEW).then_some(meant)
+/// Which names conditions are about, each glob looked at once however many rules have it.
+pub(super) struct Meant<'r, 'k> {
+    callers: Matched<'r, 'k>,
+    tenants: Matched<'r, 'k>,
+}
+
+impl<'k> Meant<'_, 'k> {
+    pub(super) fn of(known: &'k Known<'k>) -> Self {
+        let matched = |known| Matched { known, globs: HashMap::new() };
+        Self { callers: matched(&known.callers), tenants: matched(&known.tenants) }
+    }
+}
+
+struct Matched<'r, 'k> {
+    known: &'k NameSet<'k>,
+    /// One name more than a few are enough to tell that there are more.
+    globs: HashMap<&'r NameGlob, Vec<Fingerprint>>,
+}
+
+impl<'r> Matched<'r, '_> {
+    /// The names that a condition is about, where they are few enough to stand under each.
+    fn few(&mut self, globs: Option<&'r [NameGlob]>) -> Option<Vec<Fingerprint>> {
+        let mut meant = BTreeSet::new();
+        for glob in globs? {
+            let matched = self.globs.entry(glob).or_insert_with(|| {
+                self.known.matched_by(glob).take(FEW + 1).map(Fingerprint::of).collect()
+            });
+            meant.extend(matched.iter().copied());
+            if meant.len() > FEW {
+                return None;
+            }
+        }
+        Some(meant.into_iter().collect())
+    }
 }
 
 /// The first segments of all globs, where none of them is open.

@@ -1,7 +1,7 @@
 //! All rules of a policy, compiled.
 
 use crate::policy::Subject;
-use crate::policy::index::{Index, Known};
+use crate::policy::index::{Index, Known, Meant};
 use crate::policy::rule::{Effect, Rule};
 
 /// The rules, in the order of the file, and ready to be found.
@@ -17,10 +17,11 @@ impl Rules {
     #[must_use]
     pub fn new(rules: Vec<Rule>, known: &Known<'_>) -> Self {
         let (mut deny, mut allow_permanent) = (Index::default(), Index::default());
+        let mut meant = Meant::of(known);
         for (position, rule) in (0..).zip(&rules) {
             match rule.effect {
-                Effect::Deny => deny.add(position, rule, known),
-                Effect::AllowPermanent => allow_permanent.add(position, rule, known),
+                Effect::Deny => deny.add(position, rule, &mut meant),
+                Effect::AllowPermanent => allow_permanent.add(position, rule, &mut meant),
             }
         }
         Self { rules, deny, allow_permanent }

@@ -94,8 +94,8 @@ fn all_rules() -> Vec<Rule> {
 
 fn compiled(rules: Vec<Rule>) -> Rules {
     let known = Known {
-        callers: vec!["app", "janitor"],
-        tenants: vec!["photos", "contracts", "mail", "scratch"],
+        callers: ["app", "janitor"].into_iter().collect(),
+        tenants: ["photos", "contracts", "mail", "scratch"].into_iter().collect(),
     };
     Rules::new(rules, &known)
 }

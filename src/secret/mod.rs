@@ -4,7 +4,7 @@
 
 mod source;
 
-pub use self::source::{MIN_KEY_BYTES, Source, SourceError};
+pub use self::source::{KeyRead, MIN_KEY_BYTES, Source, SourceError};
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::files;
+use crate::files::{self, Opened, Seen};
 use crate::secret::Secret;
 
 /// A reference to a secret. Its `Debug` and `Display` show the reference, never the secret.
@@ -59,9 +59,11 @@ impl Source {
     /// # Errors
     /// [`SourceError`] where there is nothing, too much, or anything but one line of visible ASCII.
     pub fn read(&self) -> Result<Secret, SourceError> {
-        self.bytes()
-            .and_then(|bytes| check(Secret::new(bytes)))
-            .map_err(|fault| SourceError { origin: self.clone(), fault })
+        let read = match self {
+            Self::Environment(name) => variable(name),
+            Self::File(path) => files::open(path).map_err(Fault::Unreadable).and_then(content),
+        };
+        read.map_err(|fault| self.error(fault))
     }
 
     /// Reads an API key, which is a secret that callers present: one that can be guessed is none. A
@@ -70,32 +72,63 @@ impl Source {
     /// # Errors
     /// As [`Source::read`], and for fewer than 16 bytes.
     pub fn read_key(&self) -> Result<Secret, SourceError> {
-        let key = self.read()?;
-        if key.expose().len() < MIN_KEY_BYTES {
-            return Err(SourceError { origin: self.clone(), fault: Fault::TooShort });
-        }
-        Ok(key)
+        self.read().and_then(|secret| self.key(secret))
     }
 
-    fn bytes(&self) -> Result<Vec<u8>, Fault> {
-        match self {
-            #[expect(clippy::disallowed_methods, reason = "the one place where secrets enter")]
-            Self::Environment(name) => {
-                let value = std::env::var_os(name).ok_or(Fault::NotSet)?;
-                Ok(value.into_encoded_bytes())
-            }
-            Self::File(path) => {
-                let mut bytes = files::read(path, MAX_BYTES + 2).map_err(Fault::Unreadable)?;
-                if bytes.last() == Some(&b'\n') {
-                    bytes.pop();
-                    if bytes.last() == Some(&b'\r') {
-                        bytes.pop();
-                    }
-                }
-                Ok(std::mem::take(&mut *bytes))
-            }
+    /// The same, unless it is from a file that is still as it was seen: then `None`. What was not read
+    /// because of that is what would have been read.
+    ///
+    /// # Errors
+    /// As [`Source::read_key`].
+    pub fn read_key_again(&self, seen: Option<Seen>) -> Result<Option<KeyRead>, SourceError> {
+        let Self::File(path) = self else {
+            return self.read_key().map(|key| Some(KeyRead { key, seen: None }));
+        };
+        let opened = files::open(path).map_err(|error| self.error(Fault::Unreadable(error)))?;
+        if seen.is_some_and(|seen| seen.is_still(&opened)) {
+            return Ok(None);
+        }
+        let seen = Some(Seen::next(seen, &opened));
+        let secret = content(opened).map_err(|fault| self.error(fault))?;
+        self.key(secret).map(|key| Some(KeyRead { key, seen }))
+    }
+
+    fn key(&self, secret: Secret) -> Result<Secret, SourceError> {
+        if secret.expose().len() < MIN_KEY_BYTES {
+            return Err(self.error(Fault::TooShort));
+        }
+        Ok(secret)
+    }
+
+    fn error(&self, fault: Fault) -> SourceError {
+        SourceError { origin: self.clone(), fault }
+    }
+}
+
+/// An API key that was read.
+#[derive(Debug)]
+pub struct KeyRead {
+    /// The key.
+    pub key: Secret,
+    /// The file that it is from, for [`Source::read_key_again`].
+    pub seen: Option<Seen>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where secrets enter")]
+fn variable(name: &str) -> Result<Secret, Fault> {
+    let value = std::env::var_os(name).ok_or(Fault::NotSet)?;
+    check(Secret::new(value.into_encoded_bytes()))
+}
+
+fn content(opened: Opened) -> Result<Secret, Fault> {
+    let mut bytes = opened.read(MAX_BYTES + 2).map_err(Fault::Unreadable)?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
         }
     }
+    check(Secret::new(std::mem::take(&mut *bytes)))
 }
 
 fn check(secret: Secret) -> Result<Secret, Fault> {
@@ -128,6 +161,7 @@ mod tests {
     use super::*;
     use std::error::Error;
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     fn read(content: &[u8]) -> Result<Secret, SourceError> {
         let folder = tempfile::tempdir().unwrap();
@@ -153,6 +187,46 @@ mod tests {
             assert!(!shown.contains("sentinel") && !shown.contains("two"), "{shown}");
             assert!(shown.contains("token"), "it names the file: {shown}");
         }
+    }
+
+    /// As Kubernetes mounts it: the file is a link through `..data`, which is swapped.
+    #[test]
+    fn a_key_is_read_again_exactly_if_its_file_is_another_or_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (version, key) in [("1", "key-number-one-1"), ("2", "key-number-two-2")] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("key"), key).unwrap();
+        }
+        let age = |name| fs::metadata(at(name).join("key")).unwrap().modified().unwrap();
+        let second = fs::File::options().write(true).open(at("2").join("key")).unwrap();
+        second.set_modified(age("1")).unwrap();
+        let link = |to: &str| {
+            symlink(to, at("..tmp")).unwrap();
+            fs::rename(at("..tmp"), at("..data")).unwrap();
+        };
+        link("1");
+        symlink("..data/key", at("key")).unwrap();
+        let source = Source::File(at("key"));
+        let settled = || Some(Seen::settled(&files::open(&at("key")).unwrap()));
+        let read = |seen| {
+            let read = source.read_key_again(seen).unwrap();
+            read.map(|read| read.key.expose().to_owned())
+        };
+        let first = settled();
+        assert_eq!(read(None).as_deref(), Some(&b"key-number-one-1"[..]));
+        assert_eq!(read(first), None);
+        link("2");
+        assert_eq!(read(first).as_deref(), Some(&b"key-number-two-2"[..]), "as long and as old");
+        let second = settled();
+        assert_eq!(read(second), None);
+        fs::write(at("2").join("key"), "key-number-two-3").unwrap();
+        assert_eq!(read(second).as_deref(), Some(&b"key-number-two-3"[..]));
+        fs::remove_file(at("..data")).unwrap();
+        assert!(
+            source.read_key_again(second).is_err(),
+            "it is complained of as long as it is gone"
+        );
     }
 
     #[test]

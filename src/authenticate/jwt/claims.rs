@@ -85,7 +85,7 @@ fn seconds(claim: &Value) -> Result<u64, JwtFault> {
 }
 
 /// What a claim must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClaimRule {
     /// As [`Claims::claim`] understands it.
     pub name: String,

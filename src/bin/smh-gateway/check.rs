@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
-use smh_gateway::config::report::{Report, Warning};
+use smh_gateway::config::report::{Report, Severity, Warning};
 use smh_gateway::config::{self, Admin, Loaded, Snapshot};
 use smh_gateway::policy::{Effect, PermanentDeletes};
 
@@ -37,11 +37,10 @@ fn warning() -> impl TypedValueParser<Value = Warning> {
 }
 
 pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {
-    let Loaded { snapshot, mut report, .. } = config::load(&options.config);
+    let loaded = config::load_allowing(&options.config, &options.allow);
+    let Loaded { snapshot, mut report, .. } = loaded;
     if options.strict {
-        report.be_strict(&options.allow);
-    } else {
-        report.allow(&options.allow);
+        report.be_strict();
     }
     let mounted = snapshot.as_ref().map(Mounted::look);
     let usable = mounted.as_ref().is_some_and(|mounted| !mounted.is_wrong());
@@ -52,6 +51,11 @@ pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {
             let found = json!({
                 "valid": valid,
                 "problems": report.to_json(),
+                // There are so many that they are not among the problems.
+                "dropped": {
+                    "errors": report.dropped(Severity::Error),
+                    "warnings": report.dropped(Severity::Warning),
+                },
                 "configuration": configuration,
                 "mounted": mounted.as_ref().map(Mounted::to_json),
             });
@@ -72,7 +76,7 @@ fn summary(snapshot: &Snapshot, mounted: &Mounted<'_>, report: &Report, terminal
         let what = terminal.style(Style::Dim, format!("{what:<18}"));
         terminal.line(format!("{what}{value}"));
     };
-    let valid = match (mounted.is_wrong(), report.error_count(), report.warnings().count()) {
+    let valid = match (mounted.is_wrong(), report.error_count(), report.warning_count()) {
         (true, ..) => terminal.style(Style::Bad, "not valid"),
         (false, 0, 0) => terminal.style(Style::Good, "valid"),
         (false, 0, 1) => terminal.style(Style::Accent, "valid, with 1 warning"),

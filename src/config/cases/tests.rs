@@ -337,8 +337,8 @@ proptest! {
         });
         let mut snapshot = configured();
         let known = Known {
-            callers: vec!["app", "janitor"],
-            tenants: vec!["photos", "invoices", "archive"],
+            callers: ["app", "janitor"].into_iter().collect(),
+            tenants: ["photos", "invoices", "archive"].into_iter().collect(),
         };
         let rules = Rules::new(rules.collect(), &known);
         snapshot.policy = Policy {

@@ -7,6 +7,7 @@ use crate::authenticate::jwt::{ClaimRule, Terms};
 use crate::authenticate::{Credential, JwtRule};
 use crate::config::caller_file::{Jwks, Jwt};
 use crate::config::gateway_file::GatewayFile;
+use crate::config::link::distinct::{JwtRules, Presented};
 use crate::config::link::{Names, below, is_readable_on_its_way};
 use crate::config::report::{Problem, Report};
 use crate::config::snapshot::ConfiguredCaller;
@@ -24,16 +25,15 @@ pub(super) fn link(
 ) -> Vec<ConfiguredCaller> {
     check_keys_differ(gateway, report);
     let mut linked = Vec::new();
-    // Those of other callers, to be told apart.
-    let mut rules: Vec<(&CallerName, JwtRule)> = Vec::new();
+    let mut rules = JwtRules::default();
     for (name, caller) in gateway.callers.iter().flatten() {
         let Some(caller) = caller else { continue };
         let mut granted = Vec::new();
         for Spanned { place, value } in &caller.tenants {
             let Some(known) = &names.tenants else { continue };
             match TenantName::try_from(value.as_str()) {
-                Ok(tenant) if known.contains(&value.as_str()) => granted.push(tenant),
-                _ => report.unknown_name(*place, "tenant", value, known.iter().copied()),
+                Ok(tenant) if known.contains(value) => granted.push(tenant),
+                _ => report.unknown_name(*place, "tenant", value, known.iter()),
             }
         }
         let mut credentials: Vec<_> =
@@ -41,20 +41,18 @@ pub(super) fn link(
         for Spanned { place, value: jwt } in &caller.jwts {
             let issuer = &jwt.issuer;
             if let Some(known) = &names.issuers
-                && !known.contains(&issuer.value.as_str())
+                && !known.contains(&issuer.value)
             {
-                report.unknown_name(issuer.place, "issuer", &issuer.value, known.iter().copied());
+                report.unknown_name(issuer.place, "issuer", &issuer.value, known.iter());
                 continue;
             }
             let rule = rule_of(jwt);
-            let others = rules.iter().filter(|(other, _)| **other != name.value);
-            if let Some((other, _)) = others.into_iter().find(|(_, held)| held.meets(&rule)) {
+            if let Some(other) = rules.add(&rule, &name.value) {
                 let message =
                     format!("this can be a JWT of `{other}`: who calls could not be told");
                 let help = "give each subjects of its own, or `claims` that tell them apart";
                 report.push(Problem::error(*place, message).with_help(help));
             }
-            rules.push((&name.value, rule.clone()));
             credentials.push(Credential::Jwt(rule));
         }
         linked.push(ConfiguredCaller {
@@ -100,40 +98,19 @@ pub(super) fn credentials(
 
 /// One credential for two callers: nobody could say who called.
 fn check_keys_differ(gateway: &GatewayFile, report: &mut Report) {
-    let mut held: Vec<(&Credential, &CallerName)> = Vec::new();
+    let mut held = Presented::default();
     for (name, credential) in credentials(gateway) {
-        if credential.value == Credential::Loopback {
-            continue;
-        }
-        match held.iter().find(|(other, _)| overlap(other, &credential.value)) {
-            Some((_, other)) if *other == name => {
-                let message = if matches!(credential.value, Credential::SpiffeId(_)) {
-                    "this caller has some of the same ids already"
-                } else {
-                    "this key is given twice"
-                };
-                report.error(credential.place, message);
+        let Some(other) = held.add(&credential.value, name) else { continue };
+        let is_id = matches!(credential.value, Credential::SpiffeId(_));
+        let message = match (is_id, other == name) {
+            (true, true) => "this caller has some of the same ids already".to_owned(),
+            (false, true) => "this key is given twice".to_owned(),
+            (true, false) => {
+                format!("`{other}` has some of the same ids: who calls could not be told")
             }
-            Some((_, other)) => {
-                let message = if matches!(credential.value, Credential::SpiffeId(_)) {
-                    format!("`{other}` has some of the same ids: who calls could not be told")
-                } else {
-                    format!("`{other}` has the same key: who calls could not be told")
-                };
-                report.error(credential.place, message);
-            }
-            None => held.push((&credential.value, name)),
-        }
-    }
-}
-
-/// Whether one presented credential can be both. Of two patterns that meet, one covers the other.
-fn overlap(one: &Credential, other: &Credential) -> bool {
-    match (one, other) {
-        (Credential::SpiffeId(one), Credential::SpiffeId(other)) => {
-            one.covers(other) || other.covers(one)
-        }
-        _ => one == other,
+            (false, false) => format!("`{other}` has the same key: who calls could not be told"),
+        };
+        report.error(credential.place, message);
     }
 }
 

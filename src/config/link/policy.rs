@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
-use crate::config::link::Names;
+use crate::config::link::{Defined, Names};
 use crate::config::lint::Places;
 use crate::config::policy_file::{self, Frozen, Glob, PolicyFile};
 use crate::config::report::{Problem, Report, Warning};
@@ -16,7 +16,7 @@ use crate::policy::{Freeze, Freezes, Known, NameGlob, Policy, Rule, Rules, Selec
 
 pub(super) fn link(
     file: PolicyFile,
-    names: &Names<'_>,
+    names: &mut Names<'_>,
     places: &mut Places,
     report: &mut Report,
 ) -> (Policy, Vec<LimitRule>) {
@@ -26,8 +26,8 @@ pub(super) fn link(
     check_names_differ("limit", file.limits.iter().map(|l| (&l.name, l.name.place)), report);
     let rules = file.rules.into_iter().map(|rule| link_rule(rule, names, report)).collect();
     let known = Known {
-        callers: names.callers.clone().unwrap_or_default(),
-        tenants: names.tenants.clone().unwrap_or_default(),
+        callers: names.callers.as_ref().map(|known| known.set.clone()).unwrap_or_default(),
+        tenants: names.tenants.as_ref().map(|known| known.set.clone()).unwrap_or_default(),
     };
     let policy = Policy {
         dry_run: file.dry_run,
@@ -49,7 +49,7 @@ pub(super) fn link(
     (policy, limits.collect())
 }
 
-fn link_rule(file: policy_file::Rule, names: &Names<'_>, report: &mut Report) -> Rule {
+fn link_rule(file: policy_file::Rule, names: &mut Names<'_>, report: &mut Report) -> Rule {
     let policy_file::Rule { name, effect, matches, except, until, ticket, mode } = file;
     Rule {
         cited: Arc::new(Citation { rule: name.value, ticket }),
@@ -66,11 +66,11 @@ fn link_freezes(file: Vec<policy_file::Freeze>, names: &Names<'_>, report: &mut 
     let mut freezes = Freezes::default();
     for policy_file::Freeze { what: Spanned { place, value }, reason } in file {
         let freeze = Freeze { reason, line: place.line };
-        let mut known = |kind, name: &str, known: Option<&[&str]>| {
+        let mut known = |kind, name: &str, known: Option<&Defined<'_>>| {
             if let Some(known) = known
-                && !known.contains(&name)
+                && !known.contains(name)
             {
-                report.unknown_name(place, kind, name, known.iter().copied());
+                report.unknown_name(place, kind, name, known.iter());
             }
         };
         let is_new = match value {
@@ -80,11 +80,11 @@ fn link_freezes(file: Vec<policy_file::Freeze>, names: &Names<'_>, report: &mut 
                 is_new
             }
             Frozen::Caller(caller) => {
-                known("caller", caller.as_str(), names.callers.as_deref());
+                known("caller", caller.as_str(), names.callers.as_ref());
                 insert(&mut freezes.callers, caller, freeze)
             }
             Frozen::Tenant(tenant) => {
-                known("tenant", tenant.as_str(), names.tenants.as_deref());
+                known("tenant", tenant.as_str(), names.tenants.as_ref());
                 insert(&mut freezes.tenants, tenant, freeze)
             }
         };
@@ -110,21 +110,21 @@ fn insert<K: Ord>(frozen: &mut BTreeMap<K, Freeze>, name: K, freeze: Freeze) -> 
 
 /// Names that are no globs must be names of something: a misspelt one would never match. A glob that
 /// matches none of them may have been right once.
-fn selector(file: policy_file::Selector, names: &Names<'_>, report: &mut Report) -> Selector {
-    let mut known = |globs: Option<Vec<Glob>>, kind: &str, known: Option<&[&str]>| {
+fn selector(file: policy_file::Selector, names: &mut Names<'_>, report: &mut Report) -> Selector {
+    let mut known = |globs: Option<Vec<Glob>>, kind: &str, mut known: Option<&mut Defined<'_>>| {
         globs.map(|globs| {
             let check = |Spanned { place, value: (text, glob) }: Glob| -> NameGlob {
-                let Some(known) = known else { return glob };
+                let Some(known) = known.as_deref_mut() else { return glob };
                 if !text.contains('*') {
-                    if !known.contains(&text.as_str()) {
-                        report.unknown_name(place, kind, &text, known.iter().copied());
+                    if !known.contains(&text) {
+                        report.unknown_name(place, kind, &text, known.iter());
                     }
-                } else if !known.iter().any(|name| glob.matches(name)) {
+                } else if !known.any_matches(&glob) {
                     let message = format!("no {kind} has a name that matches {}", quoted(&text));
                     let problem = Problem::warning(place, Warning::MatchesNothing, message);
-                    report.push(problem.with_help(match known {
+                    report.push(problem.with_help(match &*known.in_order {
                         [] => format!("no {kind} is defined"),
-                        known => format!("defined here: {}", listed(known.iter().copied())),
+                        names => format!("defined here: {}", listed(names.iter().copied())),
                     }));
                 }
                 glob
@@ -133,8 +133,8 @@ fn selector(file: policy_file::Selector, names: &Names<'_>, report: &mut Report)
         })
     };
     Selector {
-        callers: known(file.callers, "caller", names.callers.as_deref()),
-        tenants: known(file.tenants, "tenant", names.tenants.as_deref()),
+        callers: known(file.callers, "caller", names.callers.as_mut()),
+        tenants: known(file.tenants, "tenant", names.tenants.as_mut()),
         user_ids: known(file.user_ids, "user", None),
         paths: file.paths,
     }

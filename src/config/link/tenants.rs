@@ -1,6 +1,6 @@
 //! Tenants and the libraries that their files are in.
 
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 
 use crate::config::gateway_file::GatewayFile;
@@ -9,7 +9,7 @@ use crate::config::report::{Problem, Report, Warning};
 use crate::config::snapshot::ConfiguredLibrary;
 use crate::config::source::{Place, Spanned};
 use crate::directory::{RecycleBin, Tenant, UserIdRule};
-use crate::ids::{LibraryId, TenantName};
+use crate::ids::{LibraryId, SpaceId, TenantName};
 use crate::policy::{PermanentDeletes, Policy};
 use crate::token::TokenSource;
 
@@ -22,19 +22,22 @@ pub(super) fn link_tenants(
     report: &mut Report,
 ) -> Vec<Arc<Tenant>> {
     let mut linked: Vec<Arc<Tenant>> = Vec::new();
+    let mut of_spaces: HashMap<(&LibraryId, &SpaceId), &TenantName> = HashMap::new();
     for (name, tenant) in gateway.tenants.iter().flatten() {
         let Some(tenant) = tenant else { continue };
         let Spanned { place, value: library } = &tenant.library;
         if let Some(known) = &names.libraries
-            && !known.contains(&library.as_str())
+            && !known.contains(library)
         {
-            report.unknown_name(*place, "library", library, known.iter().copied());
+            report.unknown_name(*place, "library", library, known.iter());
         } else if let Some(configured) = libraries.get(library.as_str()) {
-            let same = |other: &&Arc<Tenant>| {
-                other.library.id == configured.library.id && other.space == tenant.space
-            };
-            if let Some(other) = linked.iter().find(same) {
-                report.push(shared_space(name.place, &other.name, smh_paths));
+            match of_spaces.entry((&configured.library.id, &tenant.space)) {
+                Entry::Vacant(nobodys) => {
+                    nobodys.insert(&name.value);
+                }
+                Entry::Occupied(other) => {
+                    report.push(shared_space(name.place, other.get(), smh_paths));
+                }
             }
             linked.push(Arc::new(Tenant::new(
                 name.value.clone(),

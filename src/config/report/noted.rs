@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::shown::push_escaped;
-use super::{Report, Severity};
+use super::{Kept, Report};
 
 /// One problem, as far as it can be told without an excerpt of its file.
 ///
@@ -25,17 +25,16 @@ pub struct Noted {
 impl Report {
     /// The errors by file and place.
     pub fn errors(&self) -> impl Iterator<Item = Noted> {
-        self.noted(Severity::Error)
+        self.noted(&self.errors)
     }
 
     /// The warnings by file and place.
     pub fn warnings(&self) -> impl Iterator<Item = Noted> {
-        self.noted(Severity::Warning)
+        self.noted(&self.warnings)
     }
 
-    fn noted(&self, severity: Severity) -> impl Iterator<Item = Noted> {
-        let problems = self.problems().into_iter().filter(move |p| p.severity == severity);
-        problems.map(|problem| Noted {
+    fn noted<'r>(&'r self, kept: &'r Kept) -> impl Iterator<Item = Noted> + 'r {
+        kept.iter().map(|problem| Noted {
             file: self.name(problem.file).to_owned(),
             line: problem.place.map(|place| place.line),
             column: problem.place.map(|place| place.column),

@@ -34,8 +34,16 @@ pub(super) fn text(report: &Report, color: Color) -> String {
     for problem in report.problems() {
         problem_text(&mut out, report, problem, &style);
     }
-    if report.dropped > 0 {
-        out.push_str(&format!("and {} more problems\n", report.dropped));
+    let dropped: Vec<_> = [Severity::Error, Severity::Warning]
+        .into_iter()
+        .filter_map(|severity| match report.dropped(severity) {
+            0 => None,
+            1 => Some(format!("and 1 more {}", severity.name())),
+            many => Some(format!("and {many} more {}s", severity.name())),
+        })
+        .collect();
+    if !dropped.is_empty() {
+        out.push_str(&format!("{}\n", dropped.join(" ")));
     }
     out
 }

@@ -41,15 +41,14 @@ fn problems_come_by_file_and_place_and_each_once() {
 
 #[test]
 fn warnings_alone_are_no_errors() {
-    let mut report = Report::new();
+    let mut report = Report::allowing(&[Warning::NoCases]);
     let file = report.add_unread("f");
     let at = |line| Place { file, line, column: 1, width: 1 };
     report.push(Problem::warning(at(1), Warning::NoCases, "x"));
     report.push(Problem::warning(at(2), Warning::OddGlob, "y"));
     assert!(!report.has_errors());
-    report.allow(&[Warning::NoCases]);
     assert_eq!(report.problems().len(), 1);
-    report.be_strict(&[Warning::SharedSpace]);
+    report.be_strict();
     assert_eq!((report.error_count(), report.warnings().count()), (1, 0));
     assert_eq!(report.render(Color::Plain), "f:2:1: error[odd-glob]: y\n");
 }
@@ -200,25 +199,67 @@ fn unknown_names_come_with_what_was_meant() {
 }
 
 #[test]
-fn a_suggestion_is_near_or_not_made() {
-    let known = ["client_ca", "certificate", "on", "url"];
-    let near = |given| nearest(given, known);
-    assert_eq!(near("client-ca"), Some("client_ca"));
-    assert_eq!(near("Certifcate"), Some("certificate"));
-    assert_eq!(near("onn"), Some("on"));
-    assert_eq!(near("ulr"), Some("url"));
-    assert_eq!(near("x"), None);
-    assert_eq!(near("private_key"), None);
-    assert_eq!(near(&"c".repeat(1000)), None);
-}
-
-#[test]
 fn more_problems_than_anyone_reads_are_counted() {
     let mut report = Report::new();
     let file = report.add_unread("f");
     for number in 0..MAX_PROBLEMS + 7 {
         report.push(Problem::in_file(file, number.to_string()));
+        report.push(Problem::in_file(file, "0"));
     }
-    assert_eq!(report.error_count(), MAX_PROBLEMS + 7);
-    assert!(report.render(Color::Plain).ends_with("\nand 7 more problems\n"));
+    assert_eq!((report.error_count(), report.errors().count()), (MAX_PROBLEMS + 7, MAX_PROBLEMS));
+    assert!(report.render(Color::Plain).ends_with("\nand 7 more errors\n"));
+}
+
+/// A report with so many warnings of one kind, and the place of a line of its file.
+fn warned(mut report: Report, warnings: usize) -> (Report, impl Fn(usize) -> Place) {
+    let file = report.add_unread("f");
+    let at = move |line| Place { file, line: u32::try_from(line).unwrap(), column: 1, width: 1 };
+    for line in 0..warnings {
+        report.push(Problem::warning(at(line), Warning::OddGlob, "odd"));
+    }
+    (report, at)
+}
+
+#[test]
+fn however_many_warnings_there_are_they_hide_no_error() {
+    let (mut report, at) = warned(Report::new(), MAX_PROBLEMS + 1);
+    report.error(at(7), "wrong");
+    assert_eq!((report.error_count(), report.warning_count()), (1, MAX_PROBLEMS + 1));
+    let errors: Vec<_> = report.errors().map(|error| error.message).collect();
+    assert_eq!(errors, ["wrong"]);
+    let text = report.render(Color::Plain);
+    assert!(
+        text.contains("\nf:7:1: wrong\n") && text.ends_with("\nand 1 more warning\n"),
+        "{text}"
+    );
+    report.be_strict();
+    assert_eq!((report.error_count(), report.warning_count()), (MAX_PROBLEMS + 2, 0));
+    assert_eq!((report.dropped(Severity::Error), report.dropped(Severity::Warning)), (1, 0));
+    assert!(report.render(Color::Plain).contains("\nf:7:1: wrong\n"));
+}
+
+#[test]
+fn warnings_that_are_allowed_take_no_other_ones_place() {
+    let allowing = Report::allowing(&[Warning::OddGlob]);
+    let (mut report, at) = warned(allowing, MAX_PROBLEMS + 1);
+    assert_eq!((report.warning_count(), report.problems().len()), (0, 0));
+    report.push(Problem::warning(at(1), Warning::NoCases, "none"));
+    report.be_strict();
+    assert_eq!(report.render(Color::Plain), "f:1:1: error[no-cases]: none\n");
+}
+
+#[test]
+fn an_unknown_name_past_the_last_that_is_kept_is_counted_once_and_not_looked_for() {
+    let mut report = Report::new();
+    let file = report.add_unread("f");
+    let at = |line| Place { file, line, column: 1, width: 1 };
+    report.unknown_name(at(1), "tenant", "on", ["one"]);
+    for number in 1..MAX_PROBLEMS {
+        report.push(Problem::in_file(file, number.to_string()));
+    }
+    report.unknown_name(at(1), "tenant", "on", ["one"]);
+    assert_eq!(report.error_count(), MAX_PROBLEMS);
+    let never = std::iter::from_fn(|| panic!("nobody reads what it is near to"));
+    report.unknown_name(at(2), "tenant", "on", never);
+    assert_eq!(report.dropped(Severity::Error), 1);
 }

@@ -199,7 +199,7 @@ fn hostile_files_end_at_a_budget() {
         ("? ".repeat(200_000), format!("1:33 {too_deep}")),
         (indented, format!("17:17 {too_deep}")),
         ("- 1\n".repeat(1_000_000), format!("200000:3 {too_many}")),
-        (format!("[{}]", "1,".repeat(1_000_000)), format!("1:80000 {too_many}")),
+        (format!("[{}]", "1,".repeat(1_000_000)), format!("1:400000 {too_many}")),
         (" ".repeat((4 << 20) + 1), "the file is larger than 4 MiB".to_owned()),
     ];
     for (text, expected) in cases {

@@ -174,15 +174,21 @@ async fn ten_thousand_rules_are_read_and_looked_through() {
 
 /// A write that was cut off must not take every rule away.
 #[tokio::test]
-async fn an_empty_policy_is_a_mistake_and_a_policy_of_comments_is_none() {
+async fn an_empty_policy_is_a_mistake_and_so_is_one_of_comments_alone() {
+    let wanted = "policy.yaml: the file is empty\n      \
+                  = help: a policy that says nothing is written `rules: []`\n";
     for empty in ["", "\n", " \t\r\n\n", "\u{FEFF}", "\u{FEFF}\n"] {
-        let said = mistakes(GATEWAY, Some(empty)).await;
-        let wanted = "policy.yaml: the file is empty\n      \
-                      = help: a policy that says nothing is written `rules: []`\n";
-        assert_eq!(said, wanted, "{empty:?}");
+        assert_eq!(mistakes(GATEWAY, Some(empty)).await, wanted, "{empty:?}");
         assert_eq!(mistakes(empty, None).await, "gateway.yaml: the file is empty\n");
     }
-    for whole in ["# nothing yet\n", "rules: []\n", "---\n"] {
+    for says_nothing in
+        ["# our rules\n", "\u{FEFF}# our rules\n\n", "---\n", "null\n", "~\n", "# rules\n---\n#\n"]
+    {
+        assert_eq!(mistakes(GATEWAY, Some(says_nothing)).await, wanted, "{says_nothing:?}");
+        let ran = check_in(folder(says_nothing, None).path()).await;
+        assert_eq!(ran.code, Some(1), "{says_nothing:?}: {}", ran.out);
+    }
+    for whole in ["rules: []\n", "# none yet\nrules: []\n", "dry_run: false\n"] {
         let ran = check_in(folder(GATEWAY, Some(whole)).path()).await;
         assert_eq!(ran.code, Some(0), "{whole:?}: {}", ran.err);
     }

@@ -184,6 +184,47 @@ async fn strict_makes_errors_of_them_and_allow_takes_some_out() {
     assert!(usage.err.contains("odd-glob"), "{}", usage.err);
 }
 
+/// A policy of six hundred odd globs.
+fn many_odd_globs() -> String {
+    let globs: String = (0..600).map(|at| format!("      - \"{at}/.*\"\n")).collect();
+    format!("rules:\n  - name: odd\n    deny:\n      paths:\n{globs}")
+}
+
+#[tokio::test]
+async fn many_warnings_hide_no_error() {
+    let policy = many_odd_globs() + "  - { name: held, deny: { callers: [nobody] } }\n";
+    let folder = folder(GATEWAY, Some(&policy));
+    let ran = check_in(folder.path()).await;
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("\npolicy.yaml:605:37: unknown caller `nobody`\n"), "{}", ran.err);
+    assert!(ran.err.ends_with("\nand 100 more warnings\n"), "{}", ran.err);
+    let json = ["check", "--config", "gateway.yaml", "--format", "json"];
+    let found: Value = serde_json::from_str(&run(folder.path(), &json).await.out).unwrap();
+    assert_eq!(found["dropped"], json!({ "errors": 0, "warnings": 100 }));
+    let problems = found["problems"].as_array().unwrap();
+    assert_eq!(problems.iter().filter(|problem| problem["severity"] == "error").count(), 1);
+}
+
+#[tokio::test]
+async fn many_warnings_that_are_allowed_hide_none_that_is_not() {
+    let policy = many_odd_globs() + "freeze:\n  - { caller: app }\n  - { caller: app }\n";
+    let folder = folder(GATEWAY, Some(&policy));
+    let check = async |more: &[&str]| {
+        run(folder.path(), &[&["check", "--config", "gateway.yaml"], more].concat()).await
+    };
+    let strict = check(&["--strict", "--allow", "odd-glob"]).await;
+    assert_eq!(strict.code, Some(1), "{}", strict.out);
+    assert!(strict.err.starts_with("policy.yaml:607:15: error[frozen-twice]: "), "{}", strict.err);
+    assert!(!strict.err.contains("odd-glob"), "{}", strict.err);
+    let both = check(&["--strict", "--allow", "odd-glob", "--allow", "frozen-twice"]).await;
+    assert_eq!((both.code, both.err.as_str()), (Some(0), ""));
+    // None of those that are not shown is forgotten.
+    let lax = check(&[]).await;
+    assert!(lax.out.starts_with("gateway.yaml: valid, with 601 warnings\n"), "{}", lax.out);
+    let strict = check(&["--strict"]).await;
+    assert!(strict.err.ends_with("\nand 101 more errors\n"), "{}", strict.err);
+}
+
 #[tokio::test]
 async fn what_is_valid_without_a_warning_is_valid_strictly() {
     let folder = folder(GATEWAY, Some(POLICY));

@@ -4,7 +4,7 @@ use std::fs;
 
 use smh_gateway::config::schema::Format;
 
-use super::{CASES, GATEWAY, POLICY, assert_valid, decoded, messages, sample};
+use super::{CASES, GATEWAY, POLICY, assert_valid, decoded, errors, messages, parsed, sample};
 use crate::examples::{files, root};
 
 #[test]
@@ -48,9 +48,12 @@ fn a_file_with_every_field_is_valid() {
 }
 
 #[test]
-fn a_policy_of_comments_alone_is_valid() {
-    for text in ["# nothing yet\n", "rules: []\n"] {
-        assert_valid(Format::Policy, text, text);
-        assert!(decoded(Format::Policy, text).0.is_some());
+fn a_policy_may_have_no_rules_and_must_say_so() {
+    let none = "rules: []\n";
+    assert_valid(Format::Policy, none, none);
+    assert!(decoded(Format::Policy, none).0.is_some());
+    for text in ["# nothing yet\n", "null\n", "~\n"] {
+        assert!(!errors(Format::Policy, &parsed(text)).is_empty(), "{text}");
+        assert!(decoded(Format::Policy, text).0.is_none(), "{text}");
     }
 }
