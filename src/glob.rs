@@ -38,6 +38,8 @@ pub struct NameGlob {
 struct Rest {
     middle: Box<[Box<str>]>,
     suffix: Box<str>,
+    /// The whole glob, as it was written.
+    written: Box<str>,
 }
 
 impl NameGlob {
@@ -50,7 +52,7 @@ impl NameGlob {
     /// Whether the whole name matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let Some(Rest { middle, suffix }) = &self.rest else { return *name == *self.prefix };
+        let Some(Rest { middle, suffix, .. }) = &self.rest else { return *name == *self.prefix };
         // The suffix is cut off first, so that no piece in the middle can use it up.
         let Some(mut between) =
             name.strip_prefix(&*self.prefix).and_then(|name| name.strip_suffix(&**suffix))
@@ -71,7 +73,7 @@ impl NameGlob {
     pub fn covers(&self, other: &Self) -> bool {
         // No literal holds a star, so a star in what the other is written as is taken by a star here,
         // which then takes whatever stands for it.
-        self.matches(&other.to_string())
+        self.matches(other.rest.as_ref().map_or(&*other.prefix, |rest| &*rest.written))
     }
 }
 
@@ -79,7 +81,7 @@ impl NameGlob {
 impl fmt::Display for NameGlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prefix)?;
-        let Some(Rest { middle, suffix }) = &self.rest else { return Ok(()) };
+        let Some(Rest { middle, suffix, .. }) = &self.rest else { return Ok(()) };
         for piece in middle {
             write!(f, "*{piece}")?;
         }
@@ -99,7 +101,7 @@ impl TryFrom<&str> for NameGlob {
         let mut middle: Vec<_> = pieces.collect();
         let rest = middle.pop().map(|suffix| {
             middle.retain(|piece| !piece.is_empty());
-            Rest { middle: middle.into(), suffix }
+            Rest { middle: middle.into(), suffix, written: text.into() }
         });
         Ok(Self { prefix, rest })
     }

@@ -116,11 +116,11 @@ impl Reloads {
                 let sha256 = before.snapshot.sha256.as_str();
                 tracing::info!(sha256, "the files are again those in force");
             }
-            Some(snapshot) => self.apply(snapshot, &before.snapshot, &report),
+            Some(snapshot) => self.apply(snapshot, &before.snapshot, report),
         }
     }
 
-    fn apply(&self, snapshot: Snapshot, before: &Snapshot, report: &Report) {
+    fn apply(&self, snapshot: Snapshot, before: &Snapshot, mut report: Report) {
         let snapshot = Arc::new(snapshot);
         let Some(Applied { needs_restart }) = self.gateway.apply(Arc::clone(&snapshot)) else {
             return;
@@ -130,6 +130,7 @@ impl Reloads {
         let (old, sha256) = (before.sha256.as_str(), snapshot.sha256.as_str());
         let changed = changed(&snapshot.watched, &before.watched);
         tracing::info!(old, sha256, ?changed, "another configuration is in force");
+        config::lint(&snapshot, &mut report);
         for problem in report.warnings().take(MOST_SHOWN) {
             tracing::warn!(%problem, "it likely does not do what was meant");
         }

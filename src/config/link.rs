@@ -13,13 +13,12 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use self::tenants::{link_tenants, warn_of_minted_tokens};
 use crate::config::gateway_file::{Admin, GatewayFile, Named};
 use crate::config::library_file::{Library as LibraryFile, Token};
 use crate::config::limit_store_file::LimitStore;
-use crate::config::lint::{Linted, Places};
+use crate::config::lint::Places;
 use crate::config::listener_file::Listener;
 use crate::config::policy_file::PolicyFile;
 use crate::config::report::{Problem, Report, Warning};
@@ -58,14 +57,14 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let listeners = listeners::link(&gateway, &folder, report);
     let smh_paths = gateway.listeners.iter().any(|listener| listener.smh_paths);
     let is_whole = gateway.whole && !policy.broken;
-    let mut places = Places::of(&gateway);
+    let mut places = Places::default();
     let (policy, limits) = policy::link(policy, &mut names, &mut places, report);
     let libraries = link_libraries(&gateway, &folder, report);
-    let tenants = link_tenants(&gateway, &libraries, &names, smh_paths, report);
+    let tenants = link_tenants(&gateway, &libraries, &names, smh_paths, &mut places, report);
     warn_of_unknown_replicas(&gateway, report);
     warn_of_minted_tokens(&gateway, &libraries, &policy, report);
     let issuers = callers::link_issuers(&gateway, &folder, report);
-    let callers = callers::link(&gateway, &folder, &names, report);
+    let callers = callers::link(&gateway, &folder, &names, &mut places, report);
     let upstream = link_upstream(&gateway, &folder, report);
     let lines = Lines {
         libraries: lines_of(gateway.libraries.as_ref()),
@@ -75,9 +74,6 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     if report.has_errors() || !is_whole {
         return None;
     }
-    let now = SystemTime::now();
-    Linted { callers: &callers, tenants: &tenants, policy: &policy, limits: &limits, places, now }
-        .lint(report);
     Some(Snapshot {
         listeners,
         admin: link_admin(gateway.admin, &folder),
@@ -97,6 +93,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         shutdown: gateway.shutdown,
         log: gateway.log,
         lines,
+        places,
         file,
         policy_file,
         policy_tests: gateway.policy_tests.iter().map(|file| folder.join(&file.value)).collect(),

@@ -29,11 +29,13 @@ pub use self::watched::Watched;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
 use self::cases::Bench;
 use self::link::Files;
+use self::lint::Linted;
 use self::policy_file::PolicyFile;
 use self::report::{Problem, Report, Warning};
 use self::source::{MAX_FILE_BYTES, Spanned};
@@ -52,6 +54,15 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// With what is valid and likely does not do what was meant.
+    #[must_use]
+    pub fn linted(mut self) -> Self {
+        if let Some(snapshot) = &self.snapshot {
+            lint(snapshot, &mut self.report);
+        }
+        self
+    }
+
     /// The snapshot and its warnings.
     ///
     /// # Errors
@@ -62,6 +73,21 @@ impl Loaded {
             None => Err(self.report),
         }
     }
+}
+
+/// Adds what is valid and likely does not do what was meant to the report of the same load. It takes
+/// longer than the load itself where there are thousands of rules, so nothing waits for it that is to be
+/// in force.
+pub fn lint(snapshot: &Snapshot, report: &mut Report) {
+    let linted = Linted {
+        callers: &snapshot.callers,
+        tenants: &snapshot.tenants,
+        policy: &snapshot.policy,
+        limits: &snapshot.limits,
+        places: &snapshot.places,
+        now: SystemTime::now(),
+    };
+    linted.lint(report);
 }
 
 /// Reads and checks gateway.yaml and the policy file that it names, and runs the `policy_tests`: a

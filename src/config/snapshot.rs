@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::authenticate::Credential;
 use crate::config::gateway_file::{Admin, DeleteLog, RateLimitHeaders, Shutdown};
+use crate::config::lint::Places;
 use crate::config::watched::Watched;
 use crate::delete::Paths;
 use crate::directory::{Caller, Library, Tenant, UserIdRule};
@@ -63,6 +64,8 @@ pub struct Snapshot {
     pub log: DeleteLog,
     /// Where names are defined.
     pub lines: Lines,
+    /// The same for whoever points at them.
+    pub(super) places: Places,
     /// The file that was read.
     pub file: PathBuf,
     /// The policy file that it names, if it does.

@@ -37,7 +37,7 @@ fn warning() -> impl TypedValueParser<Value = Warning> {
 }
 
 pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Answer {
-    let loaded = config::load_allowing(&options.config, &options.allow);
+    let loaded = config::load_allowing(&options.config, &options.allow).linted();
     let Loaded { snapshot, mut report, .. } = loaded;
     if options.strict {
         report.be_strict();

@@ -18,7 +18,7 @@ pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
         let _inside = runtime.enter();
         Signals::new()?
     };
-    let snapshot = match config::load(config).into_result() {
+    let snapshot = match config::load(config).linted().into_result() {
         Ok((snapshot, warnings)) => {
             terminal.report(&warnings);
             snapshot

@@ -9,6 +9,7 @@ use crate::config::caller_file::{Jwks, Jwt};
 use crate::config::gateway_file::GatewayFile;
 use crate::config::link::distinct::{JwtRules, Presented};
 use crate::config::link::{Names, below, is_readable_on_its_way};
+use crate::config::lint::Places;
 use crate::config::report::{Problem, Report};
 use crate::config::snapshot::ConfiguredCaller;
 use crate::config::source::Spanned;
@@ -21,6 +22,7 @@ pub(super) fn link(
     gateway: &GatewayFile,
     folder: &Path,
     names: &Names<'_>,
+    places: &mut Places,
     report: &mut Report,
 ) -> Vec<ConfiguredCaller> {
     check_keys_differ(gateway, report);
@@ -55,6 +57,7 @@ pub(super) fn link(
             }
             credentials.push(Credential::Jwt(rule));
         }
+        places.callers.push(name.place);
         linked.push(ConfiguredCaller {
             credentials,
             caller: Arc::new(Caller::new(name.value.clone(), granted)),

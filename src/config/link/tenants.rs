@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::gateway_file::GatewayFile;
 use crate::config::link::Names;
+use crate::config::lint::Places;
 use crate::config::report::{Problem, Report, Warning};
 use crate::config::snapshot::ConfiguredLibrary;
 use crate::config::source::{Place, Spanned};
@@ -19,6 +20,7 @@ pub(super) fn link_tenants(
     libraries: &HashMap<LibraryId, ConfiguredLibrary>,
     names: &Names<'_>,
     smh_paths: bool,
+    places: &mut Places,
     report: &mut Report,
 ) -> Vec<Arc<Tenant>> {
     let mut linked: Vec<Arc<Tenant>> = Vec::new();
@@ -39,6 +41,7 @@ pub(super) fn link_tenants(
                     report.push(shared_space(name.place, other.get(), smh_paths));
                 }
             }
+            places.tenants.push(name.place);
             linked.push(Arc::new(Tenant::new(
                 name.value.clone(),
                 Arc::clone(&configured.library),
@@ -124,7 +127,14 @@ callers:
         let gateway = gateway_file::decode(&root, &mut report).unwrap();
         let libraries = link::link_libraries(&gateway, Path::new(""), &mut report);
         let names = Names { libraries: None, tenants: None, callers: None, issuers: None };
-        let linked = link_tenants(&gateway, &libraries, &names, smh_paths, &mut report);
+        let linked = link_tenants(
+            &gateway,
+            &libraries,
+            &names,
+            smh_paths,
+            &mut Places::default(),
+            &mut report,
+        );
         assert_eq!(linked.len(), 4);
         let problems = report.problems().into_iter();
         problems.map(|problem| (problem.severity(), problem.place().unwrap().line)).collect()

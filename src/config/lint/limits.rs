@@ -1,27 +1,30 @@
 //! Limits that are never reached.
 
-use std::collections::HashSet;
+use std::cell::OnceCell;
 
 use crate::config::lint::reach::{Names, Reach};
-use crate::config::lint::{Linted, warn_if_not_granted};
+use crate::config::lint::{Effort, Linted, warn_if_not_granted};
 use crate::config::report::{Problem, Report, Warning};
-use crate::ids::LibraryId;
 use crate::limits::{LimitRule, Per};
 use crate::policy::RuleMode;
 
 pub(super) fn lint(linted: &Linted<'_>, names: &Names<'_>, report: &mut Report) {
     let limits: Vec<_> =
         linted.limits.iter().map(|limit| (limit, names.reach(&limit.matches))).collect();
+    let mut effort = Effort::default();
     for ((limit, reach), place) in limits.iter().zip(&linted.places.limits) {
-        if warn_if_not_granted("limit", reach, names, *place, report) {
+        // Under `dry_run` each counts for itself.
+        if warn_if_not_granted("limit", reach, names, *place, report) || linted.policy.dry_run {
             continue;
         }
+        let in_one_library = OnceCell::new();
+        let one_library = || *in_one_library.get_or_init(|| one_library(linted, names, reach));
         let stricter = limits.iter().find(|(other, others)| {
             other.mode == RuleMode::Enforce
-                && other.name != limit.name
                 && is_used_up_first(limit, other)
+                && effort.spend(reach, others)
+                && counts_with(limit.per, other.per, one_library)
                 && others.covers(reach)
-                && counts_with(limit.per, other.per, || one_library(linted, names, reach))
         });
         if let Some((other, _)) = stricter {
             let message = format!(
@@ -33,6 +36,7 @@ pub(super) fn lint(linted: &Linted<'_>, names: &Names<'_>, report: &mut Report) 
             report.push(problem.with_help("make it stricter than that, or take it out"));
         }
     }
+    effort.tell(linted.places.limits.first(), report);
 }
 
 /// Whether of the same deletes the other one refuses at least as many, and one more at some time.
@@ -50,10 +54,8 @@ fn counts_with(per: Per, other: Per, one_library: impl FnOnce() -> bool) -> bool
 
 /// Whether all tenants that the limit is about are in one library.
 fn one_library(linted: &Linted<'_>, names: &Names<'_>, reach: &Reach<'_>) -> bool {
-    let granted: Vec<_> = names.granted(reach).collect();
-    let meant = linted.tenants.iter().enumerate().filter(|(at, _)| {
-        reach.tenants.contains(*at) && granted.iter().any(|granted| granted.contains(*at))
-    });
-    let libraries: HashSet<&LibraryId> = meant.map(|(_, tenant)| &tenant.library.id).collect();
-    libraries.len() <= 1
+    let tenants = names.tenants_granted(reach).filter_map(|at| linted.tenants.get(at));
+    let mut libraries = tenants.map(|tenant| &tenant.library.id);
+    let Some(first) = libraries.next() else { return true };
+    libraries.all(|library| library == first)
 }

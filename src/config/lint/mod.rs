@@ -4,6 +4,7 @@
 //! A warning is only given for what is surely so. What can be said of a single glob or name is said
 //! where that is read; here are those that need all of both files.
 
+mod earlier;
 mod limits;
 mod reach;
 mod rules;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use self::reach::{Names, Reach};
-use crate::config::gateway_file::{GatewayFile, Named};
 use crate::config::report::{Problem, Report, Warning};
 use crate::config::snapshot::ConfiguredCaller;
 use crate::config::source::Place;
@@ -26,12 +26,12 @@ pub(super) struct Linted<'c> {
     pub(super) tenants: &'c [Arc<Tenant>],
     pub(super) policy: &'c Policy,
     pub(super) limits: &'c [LimitRule],
-    pub(super) places: Places,
+    pub(super) places: &'c Places,
     pub(super) now: SystemTime,
 }
 
 /// Where each of them stands, in the same order.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Places {
     pub(super) callers: Vec<Place>,
     pub(super) tenants: Vec<Place>,
@@ -39,20 +39,43 @@ pub(super) struct Places {
     pub(super) limits: Vec<Place>,
 }
 
-impl Places {
-    /// Those of gateway.yaml; the others are known once policy.yaml is.
-    pub(super) fn of(gateway: &GatewayFile) -> Self {
-        Self {
-            callers: places_of(gateway.callers.as_ref()),
-            tenants: places_of(gateway.tenants.as_ref()),
-            ..Self::default()
+/// How often globs of two rules or limits are compared at most: where nothing tells apart which can cover which,
+/// that is the square of their number.
+struct Effort {
+    left: u32,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { left: MOST_COMPARED }
+    }
+}
+
+impl Effort {
+    /// Whether one may still be compared with another.
+    fn spend(&mut self, one: &Reach<'_>, other: &Reach<'_>) -> bool {
+        let globs = |reach: &Reach<'_>| reach.paths.map_or(1, <[_]>::len);
+        let cost = u32::try_from(globs(one).saturating_mul(globs(other))).unwrap_or(u32::MAX);
+        let can = self.left > 0;
+        self.left = self.left.saturating_sub(cost);
+        can
+    }
+
+    fn tell(&self, first: Option<&Place>, report: &mut Report) {
+        if let (0, Some(place)) = (self.left, first) {
+            let message = "there are too many of these to compare each with each: some warnings may be \
+                           missing";
+            let problem = Problem::warning(*place, Warning::TooManyToCompare, message);
+            report.push(
+                problem
+                    .with_help("rules about fewer tenants, callers or folders are compared less"),
+            );
         }
     }
 }
 
-fn places_of<K, V>(named: Option<&Named<K, V>>) -> Vec<Place> {
-    named.into_iter().flatten().map(|(name, _)| name.place).collect()
-}
+/// Takes about a second.
+const MOST_COMPARED: u32 = 5_000_000;
 
 impl Linted<'_> {
     /// Adds every warning.

@@ -12,7 +12,9 @@ pub(super) struct Names<'c> {
     callers: Kind<'c>,
     tenants: Kind<'c>,
     /// By caller: the tenants granted to it.
-    grants: Vec<Set>,
+    grants: Vec<Vec<usize>>,
+    /// By tenant: the callers that it is granted to.
+    holders: Vec<Vec<usize>>,
 }
 
 /// Names of one kind, by their place in the file.
@@ -30,11 +32,8 @@ impl<'c> Kind<'c> {
 
     /// Those that a condition is about.
     fn meant(&self, globs: Option<&[NameGlob]>) -> Set {
+        let Some(globs) = globs else { return Set::all(self.names.len()) };
         let mut set = Set::none(self.names.len());
-        let Some(globs) = globs else {
-            (0..self.names.len()).for_each(|at| set.insert(at));
-            return set;
-        };
         for glob in globs {
             match glob.literal() {
                 Some(name) => self.positions.get(name).into_iter().for_each(|at| set.insert(*at)),
@@ -51,16 +50,22 @@ impl<'c> Kind<'c> {
 impl<'c> Names<'c> {
     pub(super) fn of(callers: &'c [ConfiguredCaller], tenants: &'c [Arc<Tenant>]) -> Self {
         let tenants = Kind::of(tenants.iter().map(|tenant| tenant.name.as_str()));
-        let grants = callers.iter().map(|one| {
-            let mut granted = Set::none(tenants.names.len());
-            let positions = one.caller.tenants().iter();
-            let positions = positions.filter_map(|tenant| tenants.positions.get(tenant.as_str()));
-            positions.for_each(|at| granted.insert(*at));
+        let mut holders = vec![Vec::new(); tenants.names.len()];
+        let grants = callers.iter().enumerate().map(|(caller, one)| {
+            let granted = one.caller.tenants().iter();
+            let granted = granted.filter_map(|tenant| tenants.positions.get(tenant.as_str()));
+            let granted: Vec<usize> = granted.copied().collect();
+            for tenant in &granted {
+                holders
+                    .get_mut(*tenant)
+                    .into_iter()
+                    .for_each(|held: &mut Vec<_>| held.push(caller));
+            }
             granted
         });
         let grants = grants.collect();
         let callers = Kind::of(callers.iter().map(|one| one.caller.name.as_str()));
-        Self { callers, tenants, grants }
+        Self { callers, tenants, grants, holders }
     }
 
     /// What conditions come down to.
@@ -75,18 +80,26 @@ impl<'c> Names<'c> {
 
     /// Whether the tenant at this place is granted to anybody.
     pub(super) fn is_granted(&self, tenant: usize) -> bool {
-        self.grants.iter().any(|granted| granted.contains(tenant))
+        self.holders.get(tenant).is_some_and(|callers| !callers.is_empty())
     }
 
     /// Whether any of the callers is granted any of the tenants.
     pub(super) fn any_grant(&self, reach: &Reach<'_>) -> bool {
-        self.granted(reach).any(|granted| granted.meets(&reach.tenants))
+        if reach.tenants.count() < reach.callers.count() {
+            let mut held = reach.tenants.iter().filter_map(|at| self.holders.get(at));
+            held.any(|callers| callers.iter().any(|at| reach.callers.contains(*at)))
+        } else {
+            self.tenants_granted(reach).next().is_some()
+        }
     }
 
-    /// What is granted to each of the callers.
-    pub(super) fn granted<'n>(&'n self, reach: &'n Reach<'_>) -> impl Iterator<Item = &'n Set> {
-        let callers = self.grants.iter().enumerate();
-        callers.filter(|(at, _)| reach.callers.contains(*at)).map(|(_, granted)| granted)
+    /// The tenants that are granted to any of the callers, each as often as it is.
+    pub(super) fn tenants_granted<'n>(
+        &'n self,
+        reach: &'n Reach<'_>,
+    ) -> impl Iterator<Item = usize> + 'n {
+        let granted = reach.callers.iter().filter_map(|at| self.grants.get(at));
+        granted.flatten().copied().filter(|at| reach.tenants.contains(*at))
     }
 }
 
@@ -94,8 +107,8 @@ impl<'c> Names<'c> {
 pub(super) struct Reach<'s> {
     pub(super) callers: Set,
     pub(super) tenants: Set,
-    user_ids: Option<&'s [NameGlob]>,
-    paths: Option<&'s [PathGlob]>,
+    pub(super) user_ids: Option<&'s [NameGlob]>,
+    pub(super) paths: Option<&'s [PathGlob]>,
 }
 
 impl Reach<'_> {
@@ -126,41 +139,77 @@ fn globs_cover<G>(wide: Option<&[G]>, narrow: Option<&[G]>, covers: fn(&G, &G) -
     }
 }
 
-/// Places of names, as bits.
+/// Places of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Set {
-    words: Vec<u64>,
+    /// As bits; left out where all of them are in it.
+    words: Option<Vec<u64>>,
+    count: usize,
     /// One that is in it: most sets that do not cover another lack this one of it.
     first: Option<usize>,
+    of: usize,
 }
 
 impl Set {
     fn none(of: usize) -> Self {
-        Self { words: vec![0; of.div_ceil(64)], first: None }
+        Self { words: Some(vec![0; of.div_ceil(64)]), count: 0, first: None, of }
+    }
+
+    fn all(of: usize) -> Self {
+        Self { words: None, count: of, first: (of > 0).then_some(0), of }
     }
 
     fn insert(&mut self, at: usize) {
-        if let Some(word) = self.words.get_mut(at / 64) {
-            *word |= 1 << (at % 64);
-            self.first.get_or_insert(at);
+        let word = self.words.as_mut().and_then(|words| words.get_mut(at / 64));
+        let Some(word) = word.filter(|word| **word & (1 << (at % 64)) == 0) else { return };
+        *word |= 1 << (at % 64);
+        self.first.get_or_insert(at);
+        self.count += 1;
+        if self.count == self.of {
+            *self = Self::all(self.of);
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.count == 0
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn first(&self) -> Option<usize> {
+        self.first
     }
 
     pub(super) fn contains(&self, at: usize) -> bool {
-        self.words.get(at / 64).is_some_and(|word| word & (1 << (at % 64)) != 0)
+        match &self.words {
+            None => at < self.of,
+            Some(words) => words.get(at / 64).is_some_and(|word| word & (1 << (at % 64)) != 0),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        (self.first.unwrap_or(self.of)..self.of).filter(|at| self.contains(*at))
     }
 
     fn covers(&self, other: &Self) -> bool {
-        let pairs = || self.words.iter().zip(&other.words);
-        other.first.is_none_or(|at| self.contains(at))
-            && pairs().all(|(wide, narrow)| narrow & !wide == 0)
+        match (&self.words, &other.words) {
+            (None, _) => true,
+            (Some(_), None) => other.count == 0,
+            (Some(wide), Some(narrow)) => {
+                self.count >= other.count
+                    && other.first.is_none_or(|at| self.contains(at))
+                    && wide.iter().zip(narrow).all(|(wide, narrow)| narrow & !wide == 0)
+            }
+        }
     }
 
-    pub(super) fn meets(&self, other: &Self) -> bool {
-        self.words.iter().zip(&other.words).any(|(one, other)| one & other != 0)
+    fn meets(&self, other: &Self) -> bool {
+        match (&self.words, &other.words) {
+            (None, _) => !other.is_empty(),
+            (_, None) => !self.is_empty(),
+            (Some(one), Some(other)) => one.iter().zip(other).any(|(one, other)| one & other != 0),
+        }
     }
 }

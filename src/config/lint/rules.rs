@@ -1,7 +1,10 @@
 //! Rules that never decide anything.
 
+use std::rc::Rc;
+
+use crate::config::lint::earlier::Earlier;
 use crate::config::lint::reach::{Names, Reach};
-use crate::config::lint::{Linted, warn_if_not_granted};
+use crate::config::lint::{Effort, Linted, warn_if_not_granted};
 use crate::config::report::{Problem, Report, Warning};
 use crate::config::source::Place;
 use crate::policy::{Effect, PermanentDeletes, Rule, RuleMode};
@@ -42,38 +45,48 @@ pub(super) fn lint(linted: &Linted<'_>, names: &Names<'_>, report: &mut Report) 
     if unheeded {
         warn_of_unheeded(linted, report);
     }
+    let mut effort = Effort::default();
     // Those that may decide something, and refuse or allow it in earnest.
-    let (mut denies, mut allows): (Vec<Weighed<'_>>, Vec<Weighed<'_>>) = Default::default();
-    let mut kept_allows = Vec::new();
+    let (mut denies, mut allows) = (Earlier::new(), Earlier::new());
+    let mut allowing = Vec::new();
     for rule in weighed {
         if can_never_apply(&rule, linted, names, report) {
             continue;
         }
-        let earlier = match rule.rule.effect {
+        let (effect, mode) = (rule.rule.effect, rule.rule.mode);
+        let earlier = match effect {
             Effect::Deny => &mut denies,
             Effect::AllowPermanent => &mut allows,
         };
-        if let Some(by) = earlier.iter().find(|earlier| earlier.covers(&rule)) {
+        // Under `dry_run` a deny is only counted, and so are those behind it.
+        let decides = effect == Effect::AllowPermanent || !linted.policy.dry_run;
+        let by = earlier.find(&rule.matches, |earlier: &Rc<Weighed<'_>>| {
+            decides && effort.spend(&earlier.matches, &rule.matches) && earlier.covers(&rule)
+        });
+        if let Some(by) = by {
             report.push(shadowed(&rule, by));
             continue;
         }
-        match (rule.rule.mode, rule.rule.effect) {
-            (RuleMode::Enforce, _) => earlier.push(rule),
-            (RuleMode::Shadow, Effect::AllowPermanent) => kept_allows.push(rule),
-            (RuleMode::Shadow, Effect::Deny) => {}
+        let rule = Rc::new(rule);
+        if effect == Effect::AllowPermanent {
+            allowing.push(Rc::clone(&rule));
+        }
+        if mode == RuleMode::Enforce {
+            earlier.add(rule, |rule| &rule.matches);
         }
     }
-    if unheeded {
-        return;
-    }
-    for allow in allows.iter().chain(&kept_allows) {
-        if let Some(by) = denies.iter().find(|deny| deny.covers(allow)) {
+    for allow in allowing.iter().filter(|_| !unheeded) {
+        let covers = |deny: &Rc<Weighed<'_>>| {
+            effort.spend(&deny.matches, &allow.matches) && deny.covers(allow)
+        };
+        if let Some(by) = denies.find(&allow.matches, covers) {
             let message =
                 format!("{} denies everything that this allows: a deny wins", named(by.rule));
             let help = "except it from the deny, or take one of the two out";
             report.push(allow.warning(Warning::BeatenAllow, message).with_help(help));
         }
     }
+    effort.tell(linted.places.rules.first(), report);
 }
 
 fn named(rule: &Rule) -> String {

@@ -37,7 +37,7 @@ fn loaded(policy: &str) -> Loaded {
     for (name, text) in [("gateway.yaml", GATEWAY), ("policy.yaml", policy)] {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    config::load(&folder.path().join("gateway.yaml"))
+    config::load(&folder.path().join("gateway.yaml")).linted()
 }
 
 /// The codes and lines of the warnings.
@@ -163,7 +163,7 @@ fn a_name_that_nobody_uses_is_told() {
         .replace("[t2, t3]", "[t2]")
         .replace("policy: policy.yaml", "");
     fs::write(folder.path().join("gateway.yaml"), yaml).unwrap();
-    let loaded = config::load(&folder.path().join("gateway.yaml"));
+    let loaded = config::load(&folder.path().join("gateway.yaml")).linted();
     let wanted = [(Warning::TenantWithoutCallers, 8), (Warning::CallerWithoutTenants, 12)];
     assert_eq!(warnings(&loaded), wanted);
 }

@@ -69,6 +69,8 @@ warnings! {
     SharedSpace = "shared-space",
     /// A tenant that is granted to nobody.
     TenantWithoutCallers = "tenant-without-callers",
+    /// More rules or limits than are compared with each other.
+    TooManyToCompare = "too-many-to-compare",
     /// `allow_permanent` rules while `permanent_deletes` is `deny`.
     UnheededAllow = "unheeded-allow",
     /// A store that several gateways share, without how many they are.

@@ -134,6 +134,7 @@ impl Write for Lines {
 
 pub(crate) fn load(path: &Path) -> (config::Snapshot, config::report::Report) {
     config::load(path)
+        .linted()
         .into_result()
         .unwrap_or_else(|report| panic!("{}", report.render(config::report::Color::Plain)))
 }
