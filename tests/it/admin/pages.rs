@@ -29,7 +29,10 @@ async fn the_status_says_what_runs_and_since_when() {
     let wanted = json!({
         "version": env!("CARGO_PKG_VERSION"), "phase": "serving", "ready": true, "pending": [],
         "uptime_seconds": 0, "in_flight": 0, "connections": 0,
-        "libraries": [{ "library": "smhxxx", "in_flight": 0, "max_in_flight": 1000 }],
+        "libraries": [{
+            "library": "smhxxx", "in_flight": 0, "max_in_flight": 1000, "eased_to_per_second": null,
+        }],
+        "rate_limit_store": null,
         "tokens": [], "library_secrets": [], "halted_tenants": [],
         "certificates": [], "jwt_issuers": [],
         "config": {
@@ -118,7 +121,7 @@ async fn the_index_names_every_page() {
     let gateway = Gateway::start(smh.address).await;
     let index = String::from_utf8(gateway.admin("/").await.body).unwrap();
     let pages: Vec<_> = index.lines().filter_map(|line| line.strip_prefix("GET ")).collect();
-    assert_eq!(pages.len(), 5);
+    assert_eq!(pages.len(), 6);
     let sha256 = gateway.running.gateway().in_force().snapshot.sha256.clone();
     assert!(index.starts_with(&format!("configuration  {sha256}\nin force since ")), "{index}");
     let files = format!("from           {}\n", gateway.folder.path("gateway.yaml").display());

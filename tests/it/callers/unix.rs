@@ -60,8 +60,10 @@ async fn rest_of(mut stream: UnixStream) -> (u16, String) {
 async fn refused(folder: &Folder) -> Ran {
     let ran = Binary::spawn(Binary::serve_command(folder)).ended().await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
-    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
-    ran
+    // What is said of a valid file comes before it.
+    let err = ran.failure();
+    assert_eq!(err.lines().count(), 1, "{err}");
+    Ran { err, ..ran }
 }
 
 #[tokio::test]

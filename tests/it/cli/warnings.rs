@@ -147,6 +147,35 @@ async fn a_file_without_cases_and_an_allow_that_nobody_heeds_are_warned_of() {
     ");
 }
 
+#[tokio::test]
+async fn a_store_without_the_number_of_those_who_share_it_is_warned_of() {
+    let gateway =
+        format!("{GATEWAY}rate_limit_store: {{ redis: {{ url: \"redis://127.0.0.1:6379\" }} }}\n");
+    let ran = check_in(folder(gateway, Some(POLICY)).path()).await;
+    insta::assert_snapshot!(ran.err, @r#"
+    gateway.yaml:13:19: warning[unknown-replicas]: without the store each gateway enforces its share of each limit, and nothing says how many there are
+       13 | rate_limit_store: { redis: { url: "redis://127.0.0.1:6379" } }
+          |                   ^ say `replicas: 3`, or `when_unavailable: refuse`
+    "#);
+}
+
+/// Rules of which nothing tells at once that none covers another.
+#[tokio::test]
+async fn more_rules_than_are_compared_are_told_of() {
+    let rules: Vec<_> = (0..3_300)
+        .map(|n| format!("{{ name: r{n}, deny: {{ paths: [\"*/x{n}/**\"] }} }}"))
+        .collect();
+    let policy = format!("rules: [{}]\n", rules.join(",\n"));
+    let ran = check_in(folder(GATEWAY, Some(&policy)).path()).await;
+    assert_eq!(ran.code, Some(0));
+    let first = ran.err.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "policy.yaml:1:17: warning[too-many-to-compare]: there are too many of these to compare each with \
+         each: some warnings may be missing"
+    );
+}
+
 /// A new one belongs into a test above.
 #[test]
 fn every_warning_is_shown_by_a_test() {

@@ -52,8 +52,8 @@ impl Prepared {
     async fn refused(&self) -> String {
         let ran = self.run(&["serve"]).await;
         assert_eq!((ran.code, &*ran.out), (Some(1), ""), "{}", ran.err);
-        assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
-        ran.err
+        assert_eq!(ran.failure().lines().count(), 1, "{}", ran.err);
+        ran.failure()
     }
 
     /// The exit code of `check`, what it says of the listener, and that for programs.
@@ -65,7 +65,7 @@ impl Prepared {
         let mut found: Value = serde_json::from_str(&json.out).unwrap();
         assert_eq!(found["valid"], ran.code == Some(0), "{found:#}");
         let valid = if ran.code == Some(0) { "valid" } else { "not valid" };
-        assert!(ran.out.starts_with(&format!("gateway.yaml: {valid}\n")), "{}", ran.out);
+        assert!(ran.out.starts_with(&format!("gateway.yaml: {valid}")), "{}", ran.out);
         let said = line.trim_start_matches("listener").trim_start().to_owned();
         (ran.code.unwrap(), said, found["mounted"]["tls"][0].take())
     }

@@ -29,7 +29,7 @@ async fn an_address_in_use_is_an_error_that_names_it() {
         let ran = refused(&Folder::new(&data, None, smh.address)).await;
         let wanted = format!("smh-gateway: cannot listen on {taken}: Address already in use");
         assert!(ran.err.contains(&wanted), "{}", ran.err);
-        assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+        assert_eq!(ran.failure().lines().count(), 1, "{}", ran.err);
 
         let admin = yaml
             .replace("admin:\n  address: 127.0.0.1:0", &format!("admin: {{ address: {taken} }}"));

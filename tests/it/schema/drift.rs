@@ -10,7 +10,7 @@ use std::fs;
 use serde_json::{Map, Value, json};
 use smh_gateway::config::schema::Format;
 
-use super::{decoded, messages, parsed, sample, schema};
+use super::{decoded, messages, parsed, samples, schema};
 use crate::examples::{files, root};
 
 /// A map of a sample, and what the schema says of it.
@@ -92,10 +92,13 @@ fn escaped(name: &str) -> String {
 #[test]
 fn the_samples_have_every_field() {
     for format in Format::ALL {
-        let value = parsed(sample(format));
         let mut missing = BTreeSet::new();
         let (mut seen, mut maps) = (BTreeSet::new(), BTreeSet::new());
-        for place in places(format, &value) {
+        let samples = samples(format);
+        let all = samples
+            .iter()
+            .flat_map(|value| places(format, value).into_iter().map(move |p| (value, p)));
+        for (value, place) in all {
             for name in place.fields.keys() {
                 let field = format!("{}/properties/{name}", place.schema);
                 if value.pointer(&format!("{}/{name}", place.at)).is_some() {
@@ -156,11 +159,14 @@ fn a_field_is_in_the_schema_if_and_only_if_the_decoder_asks_for_it() {
     let mut differences = Vec::new();
     let mut asked = 0;
     for format in Format::ALL {
-        let value = parsed(sample(format));
-        for Place { at, fields, excluded, .. } in places(format, &value) {
+        let samples = samples(format);
+        let all = samples
+            .iter()
+            .flat_map(|value| places(format, value).into_iter().map(move |p| (value, p)));
+        for (value, Place { at, fields, excluded, .. }) in all {
             for name in fields.keys().filter(|name| !excluded.contains(*name)) {
                 // One at a time: two that exclude each other would end the search.
-                if unknown(format, &value, &at, &[name]).contains(name) {
+                if unknown(format, value, &at, &[name]).contains(name) {
                     differences.push(format!("{format:?} {at}/{name} is not asked for"));
                 }
                 asked += 1;
@@ -170,7 +176,7 @@ fn a_field_is_in_the_schema_if_and_only_if_the_decoder_asks_for_it() {
                 .map(String::as_str)
                 .filter(|word| !fields.contains_key(*word))
                 .collect();
-            let unknown = unknown(format, &value, &at, &others);
+            let unknown = unknown(format, value, &at, &others);
             for name in others.iter().filter(|name| !unknown.contains(**name)) {
                 differences.push(format!("{format:?} {at}/{name} is not in the schema"));
             }
@@ -188,7 +194,8 @@ const LITTLE: [(Format, &str); 4] = [
          shutdown: {}\nlibraries: { lib: { token: { mint: { library_secret: { file: /secret } } } } }\n\
          tenants: { photos: { library: lib, space: a }, contracts: { library: lib, space: b } }\n\
          callers: { janitor: { jwt: { issuer: i, subject: s }, tenants: [photos] } }\n\
-         jwt_issuers: { i: { issuer: i, audience: a, jwks: { file: /jwks.json } } }\n",
+         jwt_issuers: { i: { issuer: i, audience: a, jwks: { file: /jwks.json } } }\n\
+         rate_limit_store: { redis: { url: \"redis://store\" } }\n",
     ),
     (
         Format::Gateway,

@@ -41,6 +41,20 @@ fn sample(format: Format) -> &'static str {
     }
 }
 
+/// The sample, and what it would be with each of the forms that exclude one of its own.
+fn samples(format: Format) -> Vec<Value> {
+    const SENTINEL: &str =
+        "sentinel: { service: mymaster, urls: [\"rediss://store:26379/1\", \"rediss://[::1]/1\"] }";
+    let mut samples = vec![parsed(sample(format))];
+    if format == Format::Gateway {
+        for other in ["url: redis://store", "cluster: [redis://store]"] {
+            assert_eq!(GATEWAY.matches(SENTINEL).count(), 1);
+            samples.push(parsed(&GATEWAY.replace(SENTINEL, other)));
+        }
+    }
+    samples
+}
+
 fn parsed(yaml: &str) -> Value {
     // As YAML 1.2 has it, and editors by default: `on` and `off` are texts.
     let options = serde_saphyr::options! { strict_booleans: true };

@@ -6,6 +6,19 @@ use super::{decoded, errors, parsed, sample};
 
 /// In the sample, this text stands for that one.
 const GATEWAY: &[(&str, &str)] = &[
+    ("ease_off: true", "ease_off: yes"),
+    ("when_unavailable: refuse", "when_unavailable: fail"),
+    ("replicas: 3", "replicas: 0"),
+    ("ratelimit_headers: all", "ratelimit_headers: always"),
+    ("rediss://store:26379/1", "rediss://user:secret@store:26379/1"),
+    ("rediss://store:26379/1", "http://store:26379/1"),
+    ("rediss://store:26379/1", "rediss://store:26379/x"),
+    ("    password: { file: redis.password }\n", ""),
+    ("    password: { file: redis.password }", "    password: secret"),
+    ("key_prefix: limits/production", "key_prefix: \"{a}\""),
+    ("response_timeout: 20ms", "response_timeout: 20"),
+    ("service: mymaster, ", ""),
+    ("    username: gateway", "    url: redis://store\n    username: gateway"),
     // Fields.
     ("workers: 2\n", "worker: 2\n"),
     ("    smh_paths: true\n", "    smh_path: true\n"),
@@ -108,6 +121,9 @@ const GATEWAY: &[(&str, &str)] = &[
 ];
 
 const POLICY: &[(&str, &str)] = &[
+    ("warn_at: 80%", "warn_at: 80"),
+    ("warn_at: 80%", "warn_at: 0%"),
+    ("warn_at: 80%", "warn_at: 101%"),
     // Fields.
     ("dry_run: false", "dryrun: false"),
     ("deny: { except: {", "deny: { excepting: {"),
@@ -225,7 +241,7 @@ fn what_the_decoder_takes_in_an_odd_form_the_schema_takes_too() {
         (Format::Gateway, "mode: \"0660\"", "mode: 660"),
         (Format::Gateway, "group: media", "group: 1000"),
         (Format::Gateway, "address: 127.0.0.1:9901", "address: none"),
-        (Format::Gateway, "admin:\n  address: 127.0.0.1:9901", "admin: none"),
+        (Format::Gateway, "admin:\n  address: 127.0.0.1:9901\n  socket: admin.sock", "admin: none"),
         (Format::Gateway, "space: space2", "space: 12e3"),
         (Format::Gateway, "timeout: 10s", "timeout: 010s"),
         (Format::Gateway, "127.0.0.1:8443", "\"[::1%2]:8443\""),

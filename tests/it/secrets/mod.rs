@@ -56,6 +56,7 @@ admin:
 upstream:
   url: http://UPSTREAM
   timeout: 1s
+  ease_off: false
 libraries:
   smhxxx:
     token: { file: token }

@@ -36,6 +36,20 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Standard error without what is said of a configuration that is valid.
+    pub(crate) fn failure(&self) -> String {
+        let mut kept = String::new();
+        let mut in_warning = false;
+        for line in self.err.lines() {
+            in_warning = line.contains(": warning[") || (in_warning && line.starts_with(' '));
+            if !in_warning {
+                kept.push_str(line);
+                kept.push('\n');
+            }
+        }
+        kept
+    }
+
     /// The lines of the delete log.
     pub(crate) fn deletes(&self) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
