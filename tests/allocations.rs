@@ -5,13 +5,14 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use allocation_counter::measure;
 use http::Uri;
 use smh_gateway::config::{self, Snapshot};
 use smh_gateway::delete::{Paths, Route};
 use smh_gateway::directory::{Callers, Tenants};
+use smh_gateway::limits::{Limits, Sharing};
 use smh_gateway::policy::Halts;
 
 const GATEWAY: &str = "\
@@ -69,4 +70,41 @@ fn deciding_allocates_nothing() {
         assert_eq!(decided.outcome.is_ok(), is_allowed, "{target}");
         assert_eq!(counted.count_total, 0, "{target}");
     }
+}
+
+/// A `user_id` is the caller's to choose. Each second brings a hundred thousand new ones, and none comes
+/// back: first the number of keys comes to its bound, then what is idle is dropped, and its memory with it.
+#[test]
+fn a_limit_holds_so_many_keys_and_no_more_whatever_callers_send() {
+    const BOUND: u64 = 32 << 20;
+    let snapshot = loaded("rate_limits: [{ name: of users, per: [user_id], limit: 1/min }]\n");
+    let callers: Callers = snapshot.callers.iter().map(|one| Arc::clone(&one.caller)).collect();
+    let tenants: Tenants = snapshot.tenants.iter().cloned().collect();
+    let (caller, halts) = (callers.get("app").unwrap(), Halts::default());
+    let start = Instant::now();
+    let limits = Limits::new(snapshot.limits.clone(), Sharing::Alone, start);
+    let held = || limits.key_counts().map(|(_, keys)| keys).sum::<usize>();
+    let admit = |user: u32, at: Instant| {
+        let uri: Uri = format!("/v1/files/t1/a?user_id={user}").parse().unwrap();
+        let delete = Route::of(&uri, Paths::Own).and_then(Route::delete).unwrap();
+        let decided = snapshot.policy.decide(&tenants, &halts, caller, delete, SystemTime::now());
+        limits.admit(decided.outcome.unwrap(), at).is_ok()
+    };
+    let counted = measure(|| {
+        for second in 0..4 {
+            for user in 0..100_000 {
+                admit(second * 100_000 + user, start + Duration::from_secs(u64::from(second)));
+            }
+        }
+    });
+    assert!((90_000..=100_000).contains(&held()), "{}", held());
+    assert!(counted.bytes_max < BOUND, "{}", counted.bytes_max);
+    let kept = counted.bytes_current;
+    let counted = measure(|| {
+        for user in 0..2_000 {
+            admit(1_000_000 + user, start + Duration::from_secs(3_600));
+        }
+    });
+    assert!(held() <= 2_000, "{}", held());
+    assert!(counted.bytes_current < -kept * 9 / 10, "{} of {kept}", counted.bytes_current);
 }

@@ -14,6 +14,9 @@ pub(super) const MAX_KEYS: usize = 100_000;
 /// Below this, looking for idle keys costs more than it frees.
 const FIRST_SWEEP: usize = 64;
 
+/// Between two looks for idle keys: a tenth of a second.
+const SWEEP_PAUSE: u64 = 100_000_000;
+
 /// What is used of one limit by one key, now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Usage {
@@ -44,6 +47,8 @@ struct Shard {
     /// Of all keys that found no place.
     surplus: State,
     sweep_at: usize,
+    /// Not before this: where all are in use, every new key would look at each of them in vain.
+    sweep_after: u64,
 }
 
 /// The moment at which nothing is used any more.
@@ -65,6 +70,7 @@ impl Store {
             states: HashMap::default(),
             surplus: State::default(),
             sweep_at: FIRST_SWEEP,
+            sweep_after: 0,
         };
         Self { surplus, keys_a_shard: max_keys.div_ceil(SHARDS), shards: Shards::new(shard) }
     }
@@ -107,7 +113,7 @@ impl Store {
             let held = old.states.iter().map(|(key, state)| (*key, turned(*state)));
             let states: HashMap<_, _, _> = held.filter(|(_, state)| state.free_at > now).collect();
             let sweep_at = (states.len() * 2).max(FIRST_SWEEP);
-            Shard { states, surplus: turned(old.surplus), sweep_at }
+            Shard { states, surplus: turned(old.surplus), sweep_at, sweep_after: 0 }
         });
         Self { surplus: self.surplus, keys_a_shard: self.keys_a_shard, shards }
     }
@@ -130,7 +136,10 @@ impl Shard {
     /// The key's own place, or the common one where there is none left.
     fn place(&mut self, key: &Key, now: u64, most: usize) -> Result<&mut State, &mut State> {
         if self.states.len() >= self.sweep_at.min(most) && !self.states.contains_key(key) {
-            self.sweep(now);
+            if now >= self.sweep_after {
+                self.sweep(now);
+                self.sweep_after = now.saturating_add(SWEEP_PAUSE);
+            }
             if self.states.len() >= most {
                 return Err(&mut self.surplus);
             }

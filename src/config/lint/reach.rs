@@ -145,7 +145,7 @@ pub(super) struct Set {
     /// As bits; left out where all of them are in it.
     words: Option<Vec<u64>>,
     count: usize,
-    /// One that is in it: most sets that do not cover another lack this one of it.
+    /// The first that is in it: most sets that do not cover another lack this one of it.
     first: Option<usize>,
     of: usize,
 }
@@ -163,7 +163,7 @@ impl Set {
         let word = self.words.as_mut().and_then(|words| words.get_mut(at / 64));
         let Some(word) = word.filter(|word| **word & (1 << (at % 64)) == 0) else { return };
         *word |= 1 << (at % 64);
-        self.first.get_or_insert(at);
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
         self.count += 1;
         if self.count == self.of {
             *self = Self::all(self.of);

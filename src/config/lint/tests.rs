@@ -73,6 +73,8 @@ fn a_rule_that_never_decides_is_told_with_why() {
             None,
         ),
         (&["deny: { paths: [\"a/b/*\"] }", "deny: { paths: [\"a/**\"] }"], None),
+        // Named in another order than that of gateway.yaml.
+        (&["deny: { callers: [b, \"*b\"], tenants: [t1, t2] }"], None),
         (
             &["deny: { callers: [\"a*\"] }", "deny: { callers: [a, ab] }"],
             Some(Warning::ShadowedRule),

@@ -468,7 +468,7 @@ async fn a_rate_limit_store_says_what_is_wrong_with_it() {
         "{ redis: { url: \"redis://store\", password: acctk-literal-sentinel, key_prefix: \"{a}\" } }",
         "redis://store",
     ] {
-        let by = format!("rate_limit_store: {store}\nratelimit_headers: some");
+        let by = format!("rate_limit_store: {store}");
         said.push_str(&mistake("workers: 2", &by).await);
     }
     assert!(!said.contains("sentinel@") && !said.contains("literal"), "{said}");
@@ -477,9 +477,6 @@ async fn a_rate_limit_store_says_what_is_wrong_with_it() {
        12 | rate_limit_store: { redis: { url: [redacted] } }
           |                                   ^^^^^^^^^^
           = help: use `username` and `password: { file: … }` beside it
-    gateway.yaml:13:20: `some` is not a choice of answers: one of `own`, `all`
-       13 | ratelimit_headers: some
-          |                    ^^^^
     gateway.yaml:12:35: `http://store` is not the address of a store, such as `redis://127.0.0.1:6379`: it begins with `redis://`, or with `rediss://` for TLS
        12 | rate_limit_store: { redis: { url: "http://store", response_timeout: 50 } }
           |                                   ^^^^^^^^^^^^^^
@@ -487,9 +484,6 @@ async fn a_rate_limit_store_says_what_is_wrong_with_it() {
        12 | rate_limit_store: { redis: { url: "http://store", response_timeout: 50 } }
           |                                                                     ^^
           = help: it has no unit; the units are `ms`, `s`, `m`, `h` and `d`
-    gateway.yaml:13:20: `some` is not a choice of answers: one of `own`, `all`
-       13 | ratelimit_headers: some
-          |                    ^^^^
     gateway.yaml:12:52: a Redis has both `url` and `cluster`
        12 | rate_limit_store: { redis: { url: "redis://store", cluster: [] }, replicas: 0 }
           |                                                    ^^^^^^^
@@ -497,18 +491,12 @@ async fn a_rate_limit_store_says_what_is_wrong_with_it() {
     gateway.yaml:12:77: it is a number from 1 to 10000
        12 | rate_limit_store: { redis: { url: "redis://store", cluster: [] }, replicas: 0 }
           |                                                                             ^
-    gateway.yaml:13:20: `some` is not a choice of answers: one of `own`, `all`
-       13 | ratelimit_headers: some
-          |                    ^^^^
     gateway.yaml:12:53: it differs from the first in `redis`, `rediss` or the database
        12 | rate_limit_store: { redis: { cluster: ["redis://a", "rediss://b"] }, when_unavailable: fail }
           |                                                     ^^^^^^^^^^^^
     gateway.yaml:12:88: `fail` is not what to do without the store: one of `local`, `refuse`
        12 | rate_limit_store: { redis: { cluster: ["redis://a", "rediss://b"] }, when_unavailable: fail }
           |                                                                                        ^^^^
-    gateway.yaml:13:20: `some` is not a choice of answers: one of `own`, `all`
-       13 | ratelimit_headers: some
-          |                    ^^^^
     gateway.yaml:12:40: the sentinels of a Redis needs `service`
        12 | rate_limit_store: { redis: { sentinel: { urls: [] }, username: x } }
           |                                        ^
@@ -518,9 +506,6 @@ async fn a_rate_limit_store_says_what_is_wrong_with_it() {
     gateway.yaml:12:64: a `username` proves nothing without `password`
        12 | rate_limit_store: { redis: { sentinel: { urls: [] }, username: x } }
           |                                                                ^ say where the password is
-    gateway.yaml:13:20: `some` is not a choice of answers: one of `own`, `all`
-       13 | ratelimit_headers: some
-          |                    ^^^^
     gateway.yaml:12:62: a password does not stand in this file itself
        12 | …edis: { url: "redis://store", password: [redacted], key_prefix: [redacted] } }
           |                                          ^^^^^^^^^^
@@ -528,15 +513,9 @@ async fn a_rate_limit_store_says_what_is_wrong_with_it() {
     gateway.yaml:12:98: [redacted] is not what keys begin with
        12 | …ore", password: [redacted], key_prefix: [redacted] } }
           |                                          ^^^^^^^^^^
-    gateway.yaml:13:20: `some` is not a choice of answers: one of `own`, `all`
-       13 | ratelimit_headers: some
-          |                    ^^^^
     gateway.yaml:12:19: expected the fields of the rate limit store, found a text
        12 | rate_limit_store: [redacted]
           |                   ^^^^^^^^^^
-    gateway.yaml:13:20: `some` is not a choice of answers: one of `own`, `all`
-       13 | ratelimit_headers: some
-          |                    ^^^^
     "#);
 }
 
