@@ -1,6 +1,7 @@
 -- Charges one delete to all limits that are about it, or to none (GCRA, as in src/limits/quota.rs).
 --
--- KEYS  of each limit: its state, and what an operator granted beyond it
+-- KEYS  of each limit: its state. What an operator granted beyond it has the same name with ':grant'
+--       behind it: in the same slot, and only looked at where there is no room
 -- ARGV  1 to only look, else 0; then of each limit: interval, whole and floor in nanoseconds, and
 --       whether it is enforced
 -- Returns of each limit: what was used before, in microseconds, rounded up; and what became of it:
@@ -8,48 +9,48 @@
 --
 -- A state is two numbers: when nothing is used any more, in microseconds of the server's clock since
 -- 2026, and the whole of which that is a share.
-local time = redis.call('TIME')
+local call, ceil = redis.call, math.ceil
+local unpacked, packed = struct.unpack, struct.pack
+local time = call('TIME')
 local now = (time[1] - 1767225600) * 1000000 + time[2]
-local held = redis.call('MGET', unpack(KEYS))
-local only_look = ARGV[1] == '1'
-local limits, refused = #KEYS / 2, false
-local used, becomes = {}, {}
+local held = call('MGET', unpack(KEYS))
+local limits, refused = #KEYS, false
+local after, told = {}, {}
 for i = 1, limits do
   local at = 4 * i - 2
-  local interval, whole, floor = ARGV[at] / 1000, ARGV[at + 1] / 1000, ARGV[at + 2] / 1000
-  local share = 0
-  local state = held[2 * i - 1]
+  local interval, whole, share = ARGV[at] / 1000, ARGV[at + 1] / 1000, 0
+  local state = held[i]
   if state and #state == 16 then
-    local free_at, of = struct.unpack('<dd', state)
+    local free_at, of = unpacked('<dd', state)
+    share = free_at - now
     -- A clock that was set back must not make a limit used up for longer than it takes to grow back.
-    share = math.min(math.max(free_at - now, 0), of)
+    if share < 0 then share = 0 elseif share > of then share = of end
     if of ~= whole then share = share * whole / of end
   end
-  used[i] = math.max(share, floor)
-  if used[i] + interval <= whole then
-    becomes[i] = 0
-  elseif ARGV[at + 3] == '0' then
-    becomes[i] = 1
-  elseif (tonumber(held[2 * i] or '0') or 0) >= 1 then
-    becomes[i] = 2
-  else
-    becomes[i] = 3
-    refused = true
-  end
-end
-local told = {}
-for i = 1, limits do
-  if not (refused or only_look) then
-    if becomes[i] == 0 then
-      local at = 4 * i - 2
-      local after = used[i] + ARGV[at] / 1000
-      local state = struct.pack('<dd', now + after, ARGV[at + 1] / 1000)
-      redis.call('SET', KEYS[2 * i - 1], state, 'PX', math.ceil(after / 1000) + 1)
-    elseif becomes[i] == 2 then
-      redis.call('DECR', KEYS[2 * i])
+  local floor = ARGV[at + 2] / 1000
+  if share < floor then share = floor end
+  local becomes = 0
+  if share + interval > whole then
+    if ARGV[at + 3] == '0' then
+      becomes = 1
+    elseif (tonumber(call('GET', KEYS[i] .. ':grant') or '0') or 0) >= 1 then
+      becomes = 2
+    else
+      becomes = 3
+      refused = true
     end
   end
-  told[2 * i - 1] = math.ceil(used[i])
-  told[2 * i] = becomes[i]
+  after[i] = share + interval
+  told[2 * i - 1] = ceil(share)
+  told[2 * i] = becomes
+end
+if refused or ARGV[1] == '1' then return told end
+for i = 1, limits do
+  if told[2 * i] == 0 then
+    local state = packed('<dd', now + after[i], ARGV[4 * i - 1] / 1000)
+    call('SET', KEYS[i], state, 'PX', ceil(after[i] / 1000) + 1)
+  elseif told[2 * i] == 2 then
+    call('DECR', KEYS[i] .. ':grant')
+  end
 end
 return told

@@ -1,5 +1,7 @@
 //! The one script: how a claim is put to it, and what is made of its answer.
 
+use std::fmt::Write;
+
 use redis::Cmd;
 use sha1_smol::Sha1;
 
@@ -43,9 +45,12 @@ impl Script {
     }
 
     fn complete(&self, mut command: Cmd, claim: &Claim, purpose: Purpose) -> Cmd {
-        command.arg(claim.iter().len() * 2);
+        command.arg(claim.iter().len());
+        let mut name = String::with_capacity(192);
         for Claimed { limit, per, key, .. } in claim.iter() {
-            command.arg(self.state(limit, *per, key)).arg(self.granted(limit, *per, key));
+            name.clear();
+            self.write_state(&mut name, limit, *per, key);
+            command.arg(&name);
         }
         command.arg(u8::from(purpose == Purpose::Look));
         for Claimed { quota, floor, enforced, .. } in claim.iter() {
@@ -60,18 +65,25 @@ impl Script {
     }
 
     /// Where the state of one limit is kept.
-    fn state(&self, limit: &LimitName, per: Per, key: &Key) -> String {
-        self.named("limit", limit, per, key)
+    fn write_state(&self, name: &mut String, limit: &LimitName, per: Per, key: &Key) {
+        name.push_str(&self.prefix);
+        name.push_str(":limit:");
+        name.push_str(limit.as_str());
+        name.push(':');
+        for (index, word) in per.words().enumerate() {
+            name.push_str(if index == 0 { "" } else { "," });
+            name.push_str(word);
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(name, ":{key}");
     }
 
-    /// Where what an operator granted beyond it is kept.
+    /// Where what an operator granted beyond it is kept: the script knows it by that name.
     pub(super) fn granted(&self, limit: &LimitName, per: Per, key: &Key) -> String {
-        self.named("grant", limit, per, key)
-    }
-
-    fn named(&self, what: &str, limit: &LimitName, per: Per, key: &Key) -> String {
-        let per = per.words().collect::<Vec<_>>().join(",");
-        format!("{}:{what}:{limit}:{per}:{key}", self.prefix)
+        let mut name = String::new();
+        self.write_state(&mut name, limit, per, key);
+        name.push_str(":grant");
+        name
     }
 }
 
