@@ -81,8 +81,9 @@ impl LimitState {
     /// Writes the file now. Blocks on it.
     pub fn save(&self) {
         let Some(path) = self.path() else { return };
-        let saved = self.gateway.in_force().limits.saved(Instant::now(), SystemTime::now());
+        // One after the other, so that the last one to look is the last one to write.
         let mut complained = self.complained.lock();
+        let saved = self.gateway.in_force().limits.saved(Instant::now(), SystemTime::now());
         match write(&path, &saved.to_bytes()) {
             Ok(()) if complained.take().is_some() => {
                 tracing::info!(file = %path.display(), "the state of rate limits is written again");
@@ -107,8 +108,13 @@ impl LimitState {
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = beside(path, "new");
     let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // Whatever has its name, it is not written through.
+        if let Err(error) = fs::remove_file(&new)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(bytes)?;
         file.sync_data()?;
         fs::rename(&new, path)

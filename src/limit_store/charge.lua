@@ -22,10 +22,13 @@ for i = 1, limits do
   local state = held[i]
   if state and #state == 16 then
     local free_at, of = unpacked('<dd', state)
-    share = free_at - now
-    -- A clock that was set back must not make a limit used up for longer than it takes to grow back.
-    if share < 0 then share = 0 elseif share > of then share = of end
-    if of ~= whole then share = share * whole / of end
+    -- What is no number is not taken for one.
+    if of > 0 and free_at == free_at then
+      share = free_at - now
+      -- A clock that was set back must not make a limit used up for longer than it takes to grow back.
+      if share < 0 then share = 0 elseif share > of then share = of end
+      if of ~= whole then share = share * whole / of end
+    end
   end
   local floor = ARGV[at + 2] / 1000
   if share < floor then share = floor end
@@ -33,7 +36,7 @@ for i = 1, limits do
   if share + interval > whole then
     if ARGV[at + 3] == '0' then
       becomes = 1
-    elseif (tonumber(call('GET', KEYS[i] .. ':grant') or '0') or 0) >= 1 then
+    elseif string.match(call('GET', KEYS[i] .. ':grant') or '', '^[1-9]%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') then
       becomes = 2
     else
       becomes = 3

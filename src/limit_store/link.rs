@@ -11,6 +11,7 @@ use redis::{
     IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates, TlsMode,
 };
 
+use crate::files;
 use crate::limit_store::fault::StoreFault;
 use crate::limit_store::plan::{StoreAt, StorePlan, StoreUrl};
 use crate::secret::Secret;
@@ -152,9 +153,9 @@ impl Secrets {
                 Some(Ok(password)) => Some(password),
                 Some(Err(_)) => return Err(StoreFault::Password),
             };
-            let root_cert = match ca_file.map(std::fs::read) {
+            let root_cert = match ca_file.map(|path| files::read(&path, MOST_CA_BYTES)) {
                 None => None,
-                Some(Ok(pem)) => Some(pem),
+                Some(Ok(pem)) => Some(pem.to_vec()),
                 Some(Err(_)) => return Err(StoreFault::CaFile),
             };
             let certificates = TlsCertificates { client_tls: None, root_cert };
@@ -202,6 +203,9 @@ fn answered(error: &RedisError) -> StoreFault {
     }
     error.code().map_or(StoreFault::Lost, StoreFault::of_code)
 }
+
+/// A bundle of all public roots has a quarter of this.
+const MOST_CA_BYTES: usize = 1 << 20;
 
 /// Name look-up, TCP, TLS and authentication together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

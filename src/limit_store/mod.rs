@@ -167,14 +167,10 @@ impl StoreClient {
         lasts: Duration,
     ) -> Result<i64, StoreFault> {
         let (mut link, breaker) = self.link(store).await?;
-        let name = store.script.granted(limit, per, key);
-        let mut command = redis::cmd("INCRBY");
-        command.arg(&name).arg(add);
-        let granted = self.told(&breaker, link.call(&command, GRANT_TIMEOUT).await)?;
-        let mut command = redis::cmd("PEXPIRE");
-        command.arg(&name).arg(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
-        let _: i64 = self.told(&breaker, link.call(&command, GRANT_TIMEOUT).await)?;
-        Ok(granted)
+        let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+        let mut command = redis::cmd("EVAL");
+        command.arg(GRANT).arg(1).arg(store.script.granted(limit, per, key)).arg(add).arg(lasts);
+        self.told(&breaker, link.call(&command, GRANT_TIMEOUT).await)
     }
 
     /// How many deletes are left of what was granted beyond a limit, and for how long.
@@ -327,6 +323,11 @@ const WATCHED_EACH: Duration = Duration::from_millis(500);
 
 /// Loading a script is rare, and may wait for a server that is busy.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Both or neither: a grant that never ends would be a limit that is none.
+const GRANT: &str = "local left = redis.call('INCRBY', KEYS[1], ARGV[1]) \
+                     local lasts = math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[2])) \
+                     redis.call('PEXPIRE', KEYS[1], lasts) return left";
 
 /// An operator waits for it, not a delete.
 const GRANT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -94,7 +94,7 @@ pub(super) fn verdicts(claim: &Claim, told: &[i64]) -> Result<Vec<Verdict>, Stor
     }
     let verdict = |(pair, claimed): (&[i64], &Claimed)| {
         let [used, taken] = pair else { return Err(StoreFault::Garbage) };
-        let used = u64::try_from(*used).map_err(|_| StoreFault::Garbage)?;
+        let used = u64::try_from(*used).map_err(|_| StoreFault::Garbage)?.saturating_mul(1_000);
         let taken = match (*taken, claimed.enforced) {
             (0, _) => Taken::Charged,
             (1, false) => Taken::Shadow,
@@ -102,7 +102,13 @@ pub(super) fn verdicts(claim: &Claim, told: &[i64]) -> Result<Vec<Verdict>, Stor
             (3, true) => Taken::Refused,
             _ => return Err(StoreFault::Garbage),
         };
-        Ok(Verdict { used: used.saturating_mul(1_000), taken })
+        // Rounded up to a microsecond, it is no more than there is, no less than what we said, and what was
+        // charged found room.
+        let Claimed { quota, floor, .. } = claimed;
+        let makes_sense = used <= quota.whole().saturating_add(1_000)
+            && used.saturating_add(1_000) >= *floor
+            && (taken != Taken::Charged || quota.charge(used.saturating_sub(1_000)).is_ok());
+        if makes_sense { Ok(Verdict { used, taken }) } else { Err(StoreFault::Garbage) }
     };
     told.chunks_exact(2).zip(claim.iter()).map(verdict).collect()
 }

@@ -57,10 +57,13 @@ impl Grants {
     }
 
     /// Gives back what was taken.
-    pub(super) fn give_back(&self, limit: &LimitName, key: &Key) {
+    pub(super) fn give_back(&self, limit: &LimitName, key: &Key, now: u64) {
         let mut held = self.held.lock();
-        if let Some(grant) = held.iter_mut().find(|g| g.limit == *limit && g.key == *key) {
-            grant.left += 1;
+        // The one that it was taken from, or another that is good: of those that are over nothing can be taken.
+        let mut good =
+            held.iter_mut().filter(|g| g.limit == *limit && g.key == *key && g.until > now);
+        if let Some(grant) = good.next() {
+            grant.left = grant.left.saturating_add(1);
         }
     }
 

@@ -118,7 +118,15 @@ impl Limit {
             (Some(seen), Some(_)) => Some(turned(seen, self.quota, fresh.quota)),
             (_, seen) => seen,
         };
-        Self { own: turned(&self.own, self.alone, fresh.alone), seen, ..fresh }
+        let own = turned(&self.own, self.alone, fresh.alone);
+        if let (Some(before), None) = (&self.seen, &seen) {
+            // There is no store any more: what it said is what is used.
+            before.each(now, |key, used| {
+                let used = self.quota.share_of(used.min(self.quota.whole()), fresh.alone);
+                own.change(key, now, |usage| usage.used = usage.used.max(used));
+            });
+        }
+        Self { own, seen, ..fresh }
     }
 
     /// Charges by what is known here.
@@ -153,7 +161,7 @@ impl Limit {
     pub(super) fn see(&self, key: &Key, used: u64, now: u64) -> Charged {
         let Some(seen) = &self.seen else { return Charged { used, warns: false } };
         seen.change(key, now, |usage| {
-            usage.used = usage.used.max(used);
+            usage.used = usage.used.max(used.min(self.quota.whole()));
             Charged { used, warns: self.warns(usage, self.quota) }
         })
     }
@@ -167,8 +175,15 @@ impl Limit {
     }
 
     /// Every key of which something is used here.
-    pub(super) fn each(&self, now: u64, each: impl FnMut(&Key, u64)) {
-        self.seen.as_ref().unwrap_or(&self.own).each(now, each);
+    pub(super) fn each(&self, now: u64, mut each: impl FnMut(&Key, u64)) {
+        let mut keys = Vec::new();
+        self.own.each(now, |key, _| keys.push(*key));
+        if let Some(seen) = &self.seen {
+            seen.each(now, |key, _| keys.push(*key));
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys.iter().for_each(|key| each(key, self.used(key, now)));
     }
 
     /// How many keys are held.

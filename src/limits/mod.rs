@@ -233,7 +233,7 @@ impl Limits {
     fn take_back(&self, charge: &Charge, now: u64) {
         let Some(limit) = self.limits.get(charge.position) else { return };
         if charge.granted {
-            self.grants.give_back(&limit.rule.name, &charge.key);
+            self.grants.give_back(&limit.rule.name, &charge.key, now);
         } else {
             limit.refund(&charge.key, now);
         }

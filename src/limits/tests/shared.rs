@@ -133,3 +133,31 @@ fn what_is_remembered_is_never_more_than_what_the_store_knows() {
         real = real.saturating_sub(Duration::from_millis(3));
     }
 }
+
+#[test]
+fn what_a_store_said_is_not_forgotten_with_the_store() {
+    let before = shared(vec![per_caller(1, 9)], 3);
+    answered(&before, permit("a", "photos/x"), &[(SECOND * 5, Taken::Charged)]).unwrap();
+    let key = Per { caller: true, ..Per::default() }.key(&permit("a", "photos/x").subject());
+    let listed = before.limits.keys_used(&per_caller(1, 9).name, before.now.get());
+    assert_eq!(listed, [(key, 5_999_999_000)]);
+    let after = before.succeeded_by(vec![per_caller(1, 9)]);
+    assert_eq!(left(&after, "a"), 3);
+    assert_eq!(left(&after, "b"), 9);
+}
+
+#[test]
+fn a_grant_that_is_over_takes_nothing_back() {
+    let limits = limits(vec![per_caller(1, 1), limit("all", Per::default(), 1, 2)]);
+    let (name, start) = (LimitName::try_from("l").unwrap(), limits.now.get());
+    let key = Per { caller: true, ..Per::default() }.key(&permit("a", "photos/x").subject());
+    assert!(limits.limits.grant(&name, key, 1, SECOND, start));
+    assert!(limits.limits.grant(&name, key, 2, SECOND * 900, start));
+    limits.advance(SECOND * 2);
+    assert_eq!(left(&limits, "a"), 2, "one of its own, one granted; then all is used up");
+    for _ in 0..5 {
+        assert_eq!(refused(&limits, permit("a", "photos/x")).unwrap().0, "all");
+    }
+    let held = limits.limits.grants(limits.now.get());
+    assert_eq!(held.iter().map(|(grant, _)| grant.left).collect::<Vec<_>>(), [1]);
+}

@@ -97,6 +97,7 @@ async fn whatever_a_store_says_deletes_go_on_by_this_gateways_own_share() {
         ("another type", b"+OK\r\n", "garbage"),
         ("too few", b"*1\r\n:0\r\n", "garbage"),
         ("below nothing", b"*2\r\n:-5\r\n:0\r\n", "garbage"),
+        ("more than there is", b"*2\r\n:9000000000000000000\r\n:3\r\n", "garbage"),
         ("no verdict", b"*2\r\n:0\r\n:9\r\n", "garbage"),
         ("no protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n", "garbage"),
     ] {

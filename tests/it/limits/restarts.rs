@@ -71,20 +71,32 @@ async fn a_file_that_cannot_be_read_is_put_aside_and_told() {
     }
 }
 
-/// A full disk: deletes go on, the old file stays whole, and it is written again when there is room.
+/// Whatever is in the way: deletes go on, and it is written again when there is room.
 #[tokio::test]
 async fn a_file_that_cannot_be_written_is_told_and_stops_nothing() {
     let smh = Smh::start().await;
     let folder = Folder::new(&with_state(), Some(POLICY), smh.address);
-    // Every write to it says that there is no space left; it is taken away after that.
-    symlink("/dev/full", folder.path("state.json.new")).unwrap();
+    fs::create_dir_all(folder.path("state.json.new/in the way")).unwrap();
     let mut binary = Binary::serve(&folder).await;
     assert_eq!(passes_at(&binary, 4).await, 4);
-    let said = binary.says("the state of rate limits cannot be written").await;
-    assert!(said.contains("No space left on device"), "{said}");
+    binary.says("the state of rate limits cannot be written").await;
     assert_eq!(passes_at(&binary, 20).await, 6);
+    fs::remove_dir_all(folder.path("state.json.new")).unwrap();
     binary.says("the state of rate limits is written again").await;
     assert!(folder.path("state.json").exists());
+}
+
+/// Nobody has it written elsewhere.
+#[tokio::test]
+async fn a_link_in_the_place_of_the_new_file_is_not_followed() {
+    let smh = Smh::start().await;
+    let folder = Folder::new(&with_state(), Some(POLICY), smh.address);
+    folder.write("victim", "untouched");
+    symlink(folder.path("victim"), folder.path("state.json.new")).unwrap();
+    let binary = Binary::serve(&folder).await;
+    assert_eq!(passes_at(&binary, 4).await, 4);
+    becomes("it is written", async || folder.path("state.json").exists()).await;
+    assert_eq!(fs::read_to_string(folder.path("victim")).unwrap(), "untouched");
 }
 
 /// A folder that is gone stays gone.
