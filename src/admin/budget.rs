@@ -15,7 +15,8 @@ use crate::admin::{self, Admin};
 use crate::directory::Fingerprint;
 use crate::gateway::InForce;
 use crate::ids::LimitName;
-use crate::limits::{Key, LimitRule, Limits, Per, whole_seconds};
+use crate::limits::{Key, LimitRule, Limits, Per};
+use crate::refusal::render::whole_seconds;
 
 /// What an operator grants beyond a limit.
 #[derive(Deserialize)]

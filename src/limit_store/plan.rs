@@ -16,7 +16,7 @@ pub struct StorePlan {
     pub username: Option<String>,
     /// How that is proved.
     pub password: Option<Source>,
-    /// Whom to trust besides nobody, where it speaks TLS; left out: the public roots.
+    /// Whom to trust where it speaks TLS; left out: the public roots.
     pub ca_file: Option<PathBuf>,
     /// What its keys begin with.
     pub prefix: String,

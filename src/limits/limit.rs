@@ -199,7 +199,7 @@ impl Limit {
         self.own.change(key, now, |usage| usage.used = usage.used.max(used));
     }
 
-    /// What of a quota a left-over wait stands for; for headers.
+    /// What is enforced by this process alone, by which a charge is told.
     pub(super) fn alone(&self) -> Quota {
         self.alone
     }

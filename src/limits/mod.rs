@@ -25,8 +25,8 @@ pub use self::guesses::{GuessSource, Guesses};
 pub use self::key::{Key, Per};
 pub use self::limit::{LimitRule, Sharing};
 pub use self::quota::{Quota, Rate};
-pub use self::saved::{Saved, SavedLimit};
-pub use self::standing::{Standing, Told, whole_seconds};
+pub use self::saved::Saved;
+pub use self::standing::{Standing, Told};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

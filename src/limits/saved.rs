@@ -28,7 +28,7 @@ pub struct Saved {
 /// What was used of one limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SavedLimit {
+struct SavedLimit {
     name: String,
     per: Vec<String>,
     /// Of how much, in nanoseconds.
@@ -70,12 +70,6 @@ impl Saved {
     pub fn to_bytes(&self) -> Vec<u8> {
         // Texts and numbers alone: there is nothing here that JSON could not say.
         serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// Whether nothing is used of anything.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.limits.iter().all(|limit| limit.used.is_empty())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::limits::quota::Quota;
 use crate::limits::{Admission, Limits};
+use crate::refusal::render::whole_seconds;
 
 /// One limit after a delete was charged to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +55,4 @@ impl Limits {
         }
         (!told.policy.is_empty()).then_some(told)
     }
-}
-
-/// Rounded up, and at least 1: who waits so long gets through.
-#[must_use]
-pub fn whole_seconds(duration: Duration) -> u64 {
-    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
-    seconds.max(1)
 }

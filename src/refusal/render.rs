@@ -101,7 +101,7 @@ fn proxy_status(code: Code) -> String {
 }
 
 /// Rounded up, and at least 1: who waits so long gets through.
-fn whole_seconds(duration: Duration) -> u64 {
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     seconds.max(1)
 }

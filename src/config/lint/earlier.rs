@@ -7,7 +7,6 @@ use crate::policy::PathGlob;
 
 /// Rules, by the condition that the fewest deletes can fulfil. A rule that covers another stands under
 /// each of what the other is about, so it is found by the first of that.
-#[derive(Default)]
 pub(super) struct Earlier<'c, R> {
     rules: Vec<R>,
     by_tenant: HashMap<usize, Vec<usize>>,
