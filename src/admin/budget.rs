@@ -1,7 +1,6 @@
 //! `GET /api/limits`: what is used of each limit; and `POST /api/budget`: a one-time raise.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use crate::admin::{self, Admin};
 use crate::directory::Fingerprint;
 use crate::gateway::InForce;
 use crate::ids::LimitName;
+use crate::limit_store::ShareOf;
 use crate::limits::{Key, LimitRule, Limits, Per};
 use crate::refusal::render::whole_seconds;
 
@@ -37,11 +37,12 @@ impl Admin {
     pub(super) async fn limits(&self) -> Value {
         let in_force = self.gateway.in_force();
         let names = Names::of(&in_force);
+        let mut used_by = self.shares(&in_force).await.into_iter().peekable();
         let mut shown = Vec::new();
         for rule in in_force.limits.rules() {
             let mut keys = Vec::new();
-            for (key, used) in used_most(&in_force.limits, rule) {
-                keys.push(self.share(&in_force, rule, key, used, &names).await);
+            while let Some(share) = used_by.next_if(|share| std::ptr::eq(share.rule, rule)) {
+                keys.push(share.shown(&names));
             }
             shown.push(json!({
                 "name": rule.name.as_str(),
@@ -64,53 +65,25 @@ impl Admin {
         json!({ "limits": shown, "store": store })
     }
 
-    async fn share(
-        &self,
-        in_force: &InForce,
-        rule: &LimitRule,
-        key: Key,
-        used_here: u64,
-        names: &Names<'_>,
-    ) -> Value {
-        let (used, granted) = self.of_key(in_force, rule, key, used_here).await;
-        let quota = rule.quota();
-        let mut shown = names.of_key(rule.per, key);
-        let parts = json!({
-            "used": quota.used(used),
-            "left": quota.left(used),
-            "used_percent": quota.used(used) * 100 / u64::from(rule.burst.get()),
-            "whole_in_seconds": whole_seconds(Duration::from_nanos(used)),
-            "granted": granted.map(|(left, lasts)| json!({
-                "left": left, "for_seconds": whole_seconds(lasts),
-            })),
-        });
-        if let (Some(shown), Value::Object(parts)) = (shown.as_object_mut(), parts) {
-            shown.extend(parts);
+    /// The shares of which most is used, in the order of the limits: as the shared store says, asked for
+    /// all of them at once, or as it is known here.
+    async fn shares<'f>(&self, in_force: &'f InForce) -> Vec<Share<'f>> {
+        let (limits, now) = (&in_force.limits, Instant::now());
+        let mut shares: Vec<_> = limits.rules().flat_map(|rule| used_most(limits, rule)).collect();
+        let Some(store) = &in_force.limit_store else { return shares };
+        let claim = |share: &Share<'_>| limits.claim_of(&share.rule.name, share.key, now);
+        let looks = self.limit_store.look(store, shares.iter().filter_map(claim).collect()).await;
+        let of = |share: &'_ Share<'f>| (&share.rule.name, share.rule.per, share.key);
+        let of: Vec<_> = shares.iter().map(of).collect();
+        let of: Vec<ShareOf<'_>> = of.iter().map(|(name, per, key)| (*name, *per, key)).collect();
+        let granted = self.limit_store.granted(store, &of).await;
+        for (share, verdict) in shares.iter_mut().zip(looks) {
+            share.used = verdict.map_or(share.used, |verdict| verdict.used);
         }
-        shown
-    }
-
-    /// What is used, and what is left of what was granted: by the shared store, or by what is known here.
-    async fn of_key(
-        &self,
-        in_force: &InForce,
-        rule: &LimitRule,
-        key: Key,
-        used_here: u64,
-    ) -> (u64, Option<(i64, Duration)>) {
-        let now = Instant::now();
-        if let Some(store) = &in_force.limit_store
-            && let Some(claim) = in_force.limits.claim_of(&rule.name, key, now)
-            && let Ok(verdicts) = self.limit_store.look(store, &claim).await
-        {
-            let used = verdicts.first().map_or(used_here, |verdict| verdict.used);
-            let of = (&rule.name, rule.per, &key);
-            let granted = self.limit_store.granted(store, of).await.unwrap_or_default();
-            return (used, granted);
+        for (share, granted) in shares.iter_mut().zip(granted.unwrap_or_default()) {
+            share.granted = granted.or(share.granted);
         }
-        let grants = in_force.limits.grants(now).into_iter();
-        let mut granted = grants.filter(|(grant, _)| grant.limit == rule.name && grant.key == key);
-        (used_here, granted.next().map(|(grant, lasts)| (i64::from(grant.left), lasts)))
+        shares
     }
 
     /// Grants so many deletes beyond a limit. `by` is who is at the other end of the socket.
@@ -245,18 +218,58 @@ impl<'c> Names<'c> {
     }
 }
 
-/// Those of which most is used, and those with a grant.
-fn used_most(limits: &Arc<Limits>, rule: &LimitRule) -> Vec<(Key, u64)> {
+/// What is used of one limit by one of those that it is per.
+struct Share<'f> {
+    rule: &'f LimitRule,
+    key: Key,
+    /// Nanoseconds.
+    used: u64,
+    /// How many deletes are left of what was granted, and for how long.
+    granted: Option<(i64, Duration)>,
+}
+
+impl Share<'_> {
+    fn shown(&self, names: &Names<'_>) -> Value {
+        let (rule, used) = (self.rule, self.used);
+        let quota = rule.quota();
+        let mut shown = names.of_key(rule.per, self.key);
+        let parts = json!({
+            "used": quota.used(used),
+            "left": quota.left(used),
+            "used_percent": quota.used(used) * 100 / u64::from(rule.burst.get()),
+            "whole_in_seconds": whole_seconds(Duration::from_nanos(used)),
+            "granted": self.granted.map(|(left, lasts)| json!({
+                "left": left, "for_seconds": whole_seconds(lasts),
+            })),
+        });
+        if let (Some(shown), Value::Object(parts)) = (shown.as_object_mut(), parts) {
+            shown.extend(parts);
+        }
+        shown
+    }
+}
+
+/// Those of which most is used, and those with a grant, as far as it is known here.
+fn used_most<'f>(limits: &Limits, rule: &'f LimitRule) -> Vec<Share<'f>> {
     let now = Instant::now();
-    let mut keys = limits.keys_used(&rule.name, now);
-    for (grant, _) in limits.grants(now) {
-        if grant.limit == rule.name && !keys.iter().any(|(key, _)| *key == grant.key) {
-            keys.push((grant.key, limits.used(&rule.name, &grant.key, now)));
+    let share = |(key, used)| Share { rule, key, used, granted: None };
+    let mut shares: Vec<_> = limits.keys_used(&rule.name, now).into_iter().map(share).collect();
+    for (grant, lasts) in limits.grants(now) {
+        if grant.limit != rule.name {
+            continue;
+        }
+        let granted = Some((i64::from(grant.left), lasts));
+        match shares.iter_mut().find(|share| share.key == grant.key) {
+            Some(share) => share.granted = granted,
+            None => {
+                let used = limits.used(&rule.name, &grant.key, now);
+                shares.push(Share { rule, key: grant.key, used, granted });
+            }
         }
     }
-    keys.sort_by_key(|&(key, used)| (std::cmp::Reverse(used), key));
-    keys.truncate(MOST_SHOWN);
-    keys
+    shares.sort_by_key(|share| (std::cmp::Reverse(share.used), share.key));
+    shares.truncate(MOST_SHOWN);
+    shares
 }
 
 /// Of each limit.

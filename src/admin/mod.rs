@@ -58,7 +58,7 @@ impl Admin {
     /// The pages of one gateway.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, reloads: Arc<Reloads>) -> Arc<Self> {
-        Arc::new(Self { gateway, reloads, limit_store: StoreClient::default() })
+        Arc::new(Self { gateway, reloads, limit_store: StoreClient::of_operators() })
     }
 
     /// Serves one door until it is dropped.

@@ -20,17 +20,29 @@ impl Worker {
         place: &Place,
         in_force: &InForce,
     ) -> Result<Admission, Refusal> {
-        let (limits, now) = (&in_force.limits, Instant::now());
-        if in_force.snapshot.ease_off && place.easing.rate(now).is_some() {
-            // What the limits would refuse anyway takes nothing of what SMH bears. A store knows better than
-            // this gateway what they would, and what was granted.
-            let here = in_force.limit_store.is_none();
-            if let Some(refusal) = here.then(|| limits.would_refuse(&permit, now)).flatten() {
-                return Err(refusal);
-            }
-            let tenant = permit.tenant().fingerprint;
-            place.easing.admit(tenant, now).map_err(|wait| eased(wait, place, now))?;
+        let now = Instant::now();
+        if !in_force.snapshot.ease_off || place.easing.rate(now).is_none() {
+            return self.charge(permit, in_force, now).await;
         }
+        // What the limits would refuse anyway takes nothing of what SMH bears. A store knows better than
+        // this gateway what they would, and what was granted.
+        let here = in_force.limit_store.is_none();
+        if let Some(refusal) = here.then(|| in_force.limits.would_refuse(&permit, now)).flatten() {
+            return Err(refusal);
+        }
+        let tenant = permit.tenant().fingerprint;
+        place.easing.admit(tenant, now).map_err(|wait| eased(wait, place, now))?;
+        let charged = self.charge(permit, in_force, now).await;
+        charged.inspect_err(|_| place.easing.give_back(tenant))
+    }
+
+    async fn charge(
+        &self,
+        permit: Permit,
+        in_force: &InForce,
+        now: Instant,
+    ) -> Result<Admission, Refusal> {
+        let limits = &in_force.limits;
         let Some(store) = &in_force.limit_store else { return limits.admit(permit, now) };
         let claim = limits.claim(&permit, now);
         if claim.is_empty() {
@@ -38,8 +50,8 @@ impl Worker {
             return limits.admit(permit, now);
         }
         let metrics = &self.gateway.metrics().store;
-        match self.limit_store.charge(store, &claim).await {
-            Ok(verdicts) => {
+        match self.limit_store.charge(store, claim).await {
+            Ok((claim, verdicts)) => {
                 metrics.shared.inc();
                 limits.settle(permit, &claim, &verdicts)
             }

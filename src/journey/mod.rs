@@ -52,7 +52,7 @@ impl Worker {
         Arc::new(Self {
             gateway,
             upstream: Client::default(),
-            limit_store: StoreClient::default(),
+            limit_store: StoreClient::of_worker(),
             lines,
         })
     }

@@ -1,11 +1,13 @@
--- Charges one delete to all limits that are about it, or to none (GCRA, as in src/limits/quota.rs).
+-- Charges deletes one after the other, each to all limits that are about it, or to none (GCRA, as in
+-- src/limits/quota.rs).
 --
--- KEYS  of each limit: its state. What an operator granted beyond it has the same name with ':grant'
---       behind it: in the same slot, and only looked at where there is no room
--- ARGV  1 to only look, else 0; then of each limit: interval, whole and floor in nanoseconds, and
---       whether it is enforced
--- Returns of each limit: what was used before, in microseconds, rounded up; and what became of it:
---       0 charged, 1 not enforced and used up, 2 granted, 3 refused. Where any is refused none is charged.
+-- KEYS  of each limit and share that any of them is about: its state. What an operator granted beyond it has
+--       the same name with ':grant' behind it: in the same slot, and only looked at where there is no room
+-- ARGV  one string, of packed numbers. Of each delete: 1 to only look, else 0; and of how many limits it is.
+--       Then of each of these: which key; interval, whole and floor in microseconds; 1 if it is enforced
+-- Returns of each limit of each delete one number: what was used before, in microseconds, rounded up, times
+--       four, and added to it what became of it: 0 charged, 1 not enforced and used up, 2 granted, 3 refused.
+--       Where any limit of a delete refuses it, none of them is charged.
 --
 -- A state is two numbers: when nothing is used any more, in microseconds of the server's clock since
 -- 2026, and the whole of which that is a share.
@@ -13,47 +15,76 @@ local call, ceil = redis.call, math.ceil
 local unpacked, packed = struct.unpack, struct.pack
 local time = call('TIME')
 local now = (time[1] - 1767225600) * 1000000 + time[2]
-local held = call('MGET', unpack(KEYS))
-local limits, refused = #KEYS, false
-local after, told = {}, {}
-for i = 1, limits do
-  local at = 4 * i - 2
-  local interval, whole, share = ARGV[at] / 1000, ARGV[at + 1] / 1000, 0
-  local state = held[i]
-  if state and #state == 16 then
-    local free_at, of = unpacked('<dd', state)
-    -- What is no number is not taken for one.
-    if of > 0 and free_at == free_at then
-      share = free_at - now
-      -- A clock that was set back must not make a limit used up for longer than it takes to grow back.
-      if share < 0 then share = 0 elseif share > of then share = of end
-      if of ~= whole then share = share * whole / of end
+local used, of, changed, granted, spent = {}, {}, {}, {}, {}
+-- A function of Lua takes some thousands of arguments at most.
+for first = 1, #KEYS, 1000 do
+  local states = call('MGET', unpack(KEYS, first, math.min(first + 999, #KEYS)))
+  for i = 1, #states do
+    local key, state = first + i - 1, states[i]
+    if state and #state == 16 then
+      local free_at, whole = unpacked('<dd', state)
+      -- What is no number is not taken for one.
+      if whole > 0 and free_at == free_at then
+        local share = free_at - now
+        -- A clock that was set back must not make a limit used up for longer than it takes to grow back.
+        if share < 0 then share = 0 elseif share > whole then share = whole end
+        used[key], of[key] = share, whole
+      end
     end
   end
-  local floor = ARGV[at + 2] / 1000
-  if share < floor then share = floor end
-  local becomes = 0
-  if share + interval > whole then
-    if ARGV[at + 3] == '0' then
-      becomes = 1
-    elseif string.match(call('GET', KEYS[i] .. ':grant') or '', '^[1-9]%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') then
-      becomes = 2
-    else
-      becomes = 3
-      refused = true
-    end
-  end
-  after[i] = share + interval
-  told[2 * i - 1] = ceil(share)
-  told[2 * i] = becomes
 end
-if refused or ARGV[1] == '1' then return told end
-for i = 1, limits do
-  if told[2 * i] == 0 then
-    local state = packed('<dd', now + after[i], ARGV[4 * i - 1] / 1000)
-    call('SET', KEYS[i], state, 'PX', ceil(after[i] / 1000) + 1)
-  elseif told[2 * i] == 2 then
-    call('DECR', KEYS[i] .. ':grant')
+
+-- How much is left of what was granted. MGET, for which another type is nothing, and no error.
+local function left(key)
+  if not granted[key] then
+    local text = call('MGET', KEYS[key] .. ':grant')[1] or ''
+    granted[key] = string.match(text, '^[1-9]%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') and tonumber(text) or 0
   end
+  return granted[key] - (spent[key] or 0)
+end
+
+local told, about, deletes, at = {}, 0, ARGV[1], 1
+local keys, after, wholes, becomes = {}, {}, {}, {}
+while at <= #deletes do
+  local looks, limits, refused
+  looks, limits, at = unpacked('<BI4', deletes, at)
+  for i = 1, limits do
+    local key, interval, whole, floor, enforced
+    key, interval, whole, floor, enforced, at = unpacked('<I4dddB', deletes, at)
+    local share = used[key] or 0
+    if of[key] and of[key] ~= whole then share = share * whole / of[key] end
+    if share < floor then share = floor end
+    local came = 0
+    if share + interval > whole then
+      if enforced == 0 then
+        came = 1
+      elseif left(key) > 0 then
+        came = 2
+      else
+        came = 3
+        refused = true
+      end
+    end
+    keys[i], after[i], wholes[i], becomes[i] = key, share + interval, whole, came
+    about = about + 1
+    told[about] = ceil(share) * 4 + came
+  end
+  if not refused and looks == 0 then
+    for i = 1, limits do
+      local key = keys[i]
+      if becomes[i] == 0 then
+        used[key], of[key], changed[key] = after[i], wholes[i], true
+      elseif becomes[i] == 2 then
+        spent[key] = (spent[key] or 0) + 1
+      end
+    end
+  end
+end
+
+for key in pairs(changed) do
+  call('SET', KEYS[key], packed('<dd', now + used[key], of[key]), 'PX', ceil(used[key] / 1000) + 1)
+end
+for key, times in pairs(spent) do
+  call('DECRBY', KEYS[key] .. ':grant', times)
 end
 return told

@@ -69,8 +69,16 @@ pub(super) struct Breaker {
 const MOST_LATE: u32 = 3;
 
 impl Breaker {
+    /// Whatever came.
+    pub(super) fn told<T>(&self, told: &Result<T, StoreFault>) {
+        match told {
+            Ok(_) => self.succeeded(),
+            Err(fault) => self.failed(*fault),
+        }
+    }
+
     /// An answer came in time.
-    pub(super) fn succeeded(&self) {
+    fn succeeded(&self) {
         if self.late.load(Ordering::Relaxed) > 0 {
             self.late.store(0, Ordering::Relaxed);
         }

@@ -1,36 +1,47 @@
 //! A store of rate limits that several gateways share: Redis, or what speaks as it does.
 //!
-//! One round trip a delete charges all its limits, by one script. Each worker has a connection of its
-//! own, on which what is asked at once is pipelined; a task keeps it, and takes it away when the store
-//! is of no use, so that a dead store costs deletes nothing. What is decided, and what goes on without
-//! it, is [`crate::limits`]' concern.
+//! One round trip a delete charges all its limits, by one script; deletes that come while a run of it is
+//! under way go together with the next one. Each worker has a connection of its own; a task keeps it, and
+//! takes it away when the store is of no use, so that a dead store costs deletes nothing. What is decided,
+//! and what goes on without it, is [`crate::limits`]' concern.
 
 mod fault;
 mod health;
+mod keep;
 mod link;
 mod plan;
+mod queue;
 mod script;
 
 pub use self::fault::StoreFault;
 pub use self::plan::{StoreAt, StorePlan, StoreUrl, StoreUrlError, WhenUnavailable};
+pub use self::script::Verdicts;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rand::RngExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use self::health::{Breaker, Health};
-use self::link::Link;
+use self::health::Health;
+use self::keep::{Asks, State, Way, keep};
+use self::queue::Answer;
 use self::script::{Purpose, Script};
 use crate::ids::LimitName;
 use crate::limits::{Claim, Key, Per, Verdict};
 use crate::metrics::StoreMetrics;
 
-/// The store of one configuration. Shared by all workers, and kept by a reload that leaves it alone.
+/// The store of one configuration. Shared by all workers, and kept by a reload that leaves it alone. Its
+/// connections end with it.
 pub struct SharedStore {
+    core: Arc<Core>,
+    /// Dropped with it, which tells those who keep a connection.
+    in_force: watch::Sender<()>,
+}
+
+/// What those who keep a connection share.
+struct Core {
     plan: StorePlan,
     script: Script,
     health: Health,
@@ -51,61 +62,34 @@ impl SharedStore {
     #[must_use]
     pub fn new(plan: StorePlan, metrics: &StoreMetrics) -> Arc<Self> {
         let script = Script::new(&plan.prefix);
-        Arc::new(Self {
-            plan,
-            script,
-            health: Health::new(metrics.clone()),
-            metrics: metrics.clone(),
-        })
+        let health = Health::new(metrics.clone());
+        let core = Arc::new(Core { plan, script, health, metrics: metrics.clone() });
+        Arc::new(Self { core, in_force: watch::Sender::new(()) })
     }
 
     /// As configured.
     #[must_use]
     pub fn plan(&self) -> &StorePlan {
-        &self.plan
+        &self.core.plan
     }
 
     /// How it is doing.
     #[must_use]
     pub fn status(&self) -> StoreStatus {
-        StoreStatus { connected: self.health.connected(), last_fault: self.health.last_fault() }
-    }
-
-    /// Asks now and then, so that the next delete need not find out that nobody is there. Returns when the
-    /// store is of no use any more.
-    async fn watched(&self, mut link: Link, breaker: &Breaker) -> StoreFault {
-        loop {
-            tokio::time::sleep(WATCHED_EACH).await;
-            let asked = link.call(&redis::cmd("PING"), self.plan.response_timeout).await;
-            let asked: Result<String, _> = asked;
-            match asked {
-                Ok(_) => breaker.succeeded(),
-                Err(fault) if fault.is_certain() => return fault,
-                Err(fault) => breaker.failed(fault),
-            }
-        }
-    }
-
-    /// Looks whether the script runs and may write, which a mere PING would not tell.
-    async fn prove(&self, link: &mut Link) -> Result<(), StoreFault> {
-        let mut command = redis::cmd("SCRIPT");
-        command.arg("LOAD").arg(script::TEXT);
-        let _: String = link.call(&command, PROOF_TIMEOUT).await?;
-        let mut command = redis::cmd("SET");
-        command.arg(self.script.proof()).arg(1).arg("PX").arg(1_000);
-        link.call(&command, self.plan.response_timeout).await
+        let health = &self.core.health;
+        StoreStatus { connected: health.connected(), last_fault: health.last_fault() }
     }
 }
 
-/// One worker's way to the store that is in force.
-#[derive(Default)]
+/// A way to the store that is in force: one worker's, or the operators'.
 pub struct StoreClient {
     kept: Mutex<Option<Kept>>,
+    asks: Asks,
 }
 
 /// The connection to one store, and the task that keeps it.
 struct Kept {
-    store: Arc<SharedStore>,
+    core: Arc<Core>,
     state: watch::Receiver<State>,
     task: AbortHandle,
 }
@@ -116,17 +100,24 @@ impl Drop for Kept {
     }
 }
 
-#[derive(Clone)]
-enum State {
-    /// For the first time.
-    Connecting,
-    Up(Link, Arc<Breaker>),
-    Down(StoreFault),
-}
+/// The share of a limit that is looked at or added to: which limit, what it is per, and whose share.
+pub type ShareOf<'k> = (&'k LimitName, Per, &'k Key);
 
 impl StoreClient {
+    /// For the deletes of one worker.
+    #[must_use]
+    pub fn of_worker() -> Self {
+        Self { kept: Mutex::default(), asks: Asks::Worker }
+    }
+
+    /// For operators. It is not counted among the workers.
+    #[must_use]
+    pub fn of_operators() -> Self {
+        Self { kept: Mutex::default(), asks: Asks::Operator }
+    }
+
     /// Begins to connect, unless that was done: the first delete is not to wait for it.
-    pub fn prepare(&self, store: &Arc<SharedStore>) {
+    pub fn prepare(&self, store: &SharedStore) {
         let _ = self.state(store);
     }
 
@@ -136,22 +127,30 @@ impl StoreClient {
     /// [`StoreFault`]; then it may have been charged or not.
     pub async fn charge(
         &self,
-        store: &Arc<SharedStore>,
-        claim: &Claim,
-    ) -> Result<Vec<Verdict>, StoreFault> {
-        self.put(store, claim, Purpose::Charge).await
+        store: &SharedStore,
+        claim: Claim,
+    ) -> Result<(Claim, Verdicts), StoreFault> {
+        let put = async {
+            let way = self.way(store).await?;
+            way.queue.put(claim, Purpose::Charge).within(store.core.plan.response_timeout).await
+        };
+        put.await.inspect_err(|fault| store.core.metrics.failed(fault.as_str()))
     }
 
-    /// What [`StoreClient::charge`] would say. Charges nothing.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn look(
-        &self,
-        store: &Arc<SharedStore>,
-        claim: &Claim,
-    ) -> Result<Vec<Verdict>, StoreFault> {
-        self.put(store, claim, Purpose::Look).await
+    /// What [`StoreClient::charge`] would say of claims of one limit each. Charges nothing. `None` of those
+    /// that the store does not answer: all together are waited for as long as an operator would.
+    pub async fn look(&self, store: &SharedStore, claims: Vec<Claim>) -> Vec<Option<Verdict>> {
+        let Ok(way) = self.way(store).await else { return vec![None; claims.len()] };
+        let until = tokio::time::Instant::now() + OPERATORS_PATIENCE;
+        let put = |claim| way.queue.put(claim, Purpose::Look);
+        let answers: Vec<Answer> = claims.into_iter().map(put).collect();
+        let mut verdicts = Vec::with_capacity(answers.len());
+        for answer in answers {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            let answered = answer.within(left).await.ok();
+            verdicts.push(answered.and_then(|(_, verdicts)| verdicts.first().copied()));
+        }
+        verdicts
     }
 
     /// Grants so many deletes beyond a limit, on top of what is left of earlier grants; all of them last
@@ -161,173 +160,105 @@ impl StoreClient {
     /// As [`StoreClient::charge`].
     pub async fn grant(
         &self,
-        store: &Arc<SharedStore>,
-        (limit, per, key): (&LimitName, Per, &Key),
+        store: &SharedStore,
+        (limit, per, key): ShareOf<'_>,
         add: u32,
         lasts: Duration,
     ) -> Result<i64, StoreFault> {
-        let (mut link, breaker) = self.link(store).await?;
         let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         let mut command = redis::cmd("EVAL");
-        command.arg(GRANT).arg(1).arg(store.script.granted(limit, per, key)).arg(add).arg(lasts);
-        self.told(&breaker, link.call(&command, GRANT_TIMEOUT).await)
+        let name = store.core.script.granted(limit, per, key);
+        command.arg(GRANT).arg(1).arg(name).arg(add).arg(lasts);
+        self.ask(store, &command).await
     }
 
-    /// How many deletes are left of what was granted beyond a limit, and for how long.
+    /// How many deletes are left of what was granted beyond each of these, and for how long.
     ///
     /// # Errors
     /// As [`StoreClient::charge`].
     pub async fn granted(
         &self,
-        store: &Arc<SharedStore>,
-        (limit, per, key): (&LimitName, Per, &Key),
-    ) -> Result<Option<(i64, Duration)>, StoreFault> {
-        let (mut link, breaker) = self.link(store).await?;
-        let name = store.script.granted(limit, per, key);
-        let mut command = redis::cmd("GET");
-        command.arg(&name);
-        let left: Option<i64> = self.told(&breaker, link.call(&command, GRANT_TIMEOUT).await)?;
-        let mut command = redis::cmd("PTTL");
-        command.arg(&name);
-        let lasts: i64 = self.told(&breaker, link.call(&command, GRANT_TIMEOUT).await)?;
-        let lasts = Duration::from_millis(u64::try_from(lasts).unwrap_or(0));
-        Ok(left.filter(|left| *left > 0).map(|left| (left, lasts)))
+        store: &SharedStore,
+        of: &[ShareOf<'_>],
+    ) -> Result<Vec<Option<(i64, Duration)>>, StoreFault> {
+        let mut all = Vec::with_capacity(of.len());
+        for part in of.chunks(MOST_LOOKED_AT) {
+            let mut command = redis::cmd("EVAL");
+            command.arg(GRANTED).arg(part.len());
+            for &(limit, per, key) in part {
+                command.arg(store.core.script.granted(limit, per, key));
+            }
+            let told: Vec<(i64, i64)> = self.ask(store, &command).await?;
+            if told.len() != part.len() {
+                return Err(StoreFault::Garbage);
+            }
+            all.extend(told.into_iter().map(|(left, lasts)| {
+                let lasts = Duration::from_millis(u64::try_from(lasts).unwrap_or(0));
+                (left > 0).then_some((left, lasts))
+            }));
+        }
+        Ok(all)
     }
 
-    async fn put(
+    /// A command that an operator waits for.
+    async fn ask<T: redis::FromRedisValue>(
         &self,
-        store: &Arc<SharedStore>,
-        claim: &Claim,
-        purpose: Purpose,
-    ) -> Result<Vec<Verdict>, StoreFault> {
-        let (mut link, breaker) = self.link(store).await?;
-        let timeout = store.plan.response_timeout;
-        let mut told = link.call(&store.script.by_name(claim, purpose), timeout).await;
-        if told == Err(StoreFault::NoScript) {
-            told = link.call(&store.script.whole(claim, purpose), timeout).await;
-        }
-        let told = told.and_then(|told: Vec<i64>| script::verdicts(claim, &told));
-        let told = self.told(&breaker, told);
-        if let Err(fault) = told {
-            store.metrics.failed(fault.as_str());
-        }
-        told
-    }
-
-    fn told<T>(&self, breaker: &Breaker, told: Result<T, StoreFault>) -> Result<T, StoreFault> {
-        match &told {
-            Ok(_) => breaker.succeeded(),
-            Err(fault) => breaker.failed(*fault),
-        }
+        store: &SharedStore,
+        command: &redis::Cmd,
+    ) -> Result<T, StoreFault> {
+        let way = self.way(store).await?;
+        let told = way.link.clone().call(command, OPERATORS_PATIENCE).await;
+        way.breaker.told(&told);
         told
     }
 
     /// The connection that is kept. Only the very first one is waited for.
-    async fn link(&self, store: &Arc<SharedStore>) -> Result<(Link, Arc<Breaker>), StoreFault> {
+    async fn way(&self, store: &SharedStore) -> Result<Arc<Way>, StoreFault> {
         let mut state = self.state(store);
         let connecting = matches!(*state.borrow(), State::Connecting);
         if connecting {
             let first = state.wait_for(|state| !matches!(state, State::Connecting));
             // However it ends, the state says it.
-            let _ = tokio::time::timeout(store.plan.response_timeout, first).await;
+            let _ = tokio::time::timeout(store.core.plan.response_timeout, first).await;
         }
         match &*state.borrow() {
-            State::Up(link, breaker) => Ok((link.clone(), Arc::clone(breaker))),
+            State::Up(way) => Ok(Arc::clone(way)),
             State::Down(fault) => Err(*fault),
             State::Connecting => Err(StoreFault::Connect),
         }
     }
 
-    fn state(&self, store: &Arc<SharedStore>) -> watch::Receiver<State> {
+    fn state(&self, store: &SharedStore) -> watch::Receiver<State> {
         let mut kept = self.kept.lock();
         match &*kept {
-            Some(kept) if Arc::ptr_eq(&kept.store, store) => kept.state.clone(),
+            Some(kept) if Arc::ptr_eq(&kept.core, &store.core) => kept.state.clone(),
             _ => {
+                let core = Arc::clone(&store.core);
                 let (sender, state) = watch::channel(State::Connecting);
+                let keep = keep(Arc::clone(&core), sender, store.in_force.subscribe(), self.asks);
                 #[expect(clippy::disallowed_methods, reason = "aborted when another one is kept")]
-                let task = tokio::spawn(keep(Arc::clone(store), sender)).abort_handle();
-                let store = Arc::clone(store);
-                *kept = Some(Kept { store, state: state.clone(), task });
+                let task = tokio::spawn(keep).abort_handle();
+                *kept = Some(Kept { core, state: state.clone(), task });
                 state
             }
         }
     }
 }
 
-/// Connects, waits until that is of no use any more, and connects again.
-async fn keep(store: Arc<SharedStore>, state: watch::Sender<State>) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let opened = match Link::open(&store.plan).await {
-            Ok(mut link) => store.prove(&mut link).await.map(|()| link),
-            Err(fault) => Err(fault),
-        };
-        let fault = match opened {
-            Ok(link) => {
-                let breaker = Arc::new(Breaker::default());
-                let connected = Connected::now(&store);
-                state.send_replace(State::Up(link.clone(), Arc::clone(&breaker)));
-                let fault = tokio::select! {
-                    fault = breaker.broken() => fault,
-                    fault = store.watched(link.clone(), &breaker) => fault,
-                };
-                state.send_replace(State::Down(fault));
-                connected.ended(fault);
-                pause = FIRST_PAUSE;
-                fault
-            }
-            Err(fault) => {
-                store.health.failed(fault);
-                fault
-            }
-        };
-        state.send_replace(State::Down(fault));
-        // Apart from each other: all workers of all gateways have lost it at once.
-        let jitter = rand::rng().random_range(0.5..1.0);
-        tokio::time::sleep(pause.mul_f64(jitter)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// Counts a worker as connected, also when its task is aborted.
-struct Connected<'s> {
-    store: &'s SharedStore,
-    fault: StoreFault,
-}
-
-impl<'s> Connected<'s> {
-    fn now(store: &'s SharedStore) -> Self {
-        store.health.up();
-        Self { store, fault: StoreFault::Lost }
-    }
-
-    fn ended(mut self, fault: StoreFault) {
-        self.fault = fault;
-    }
-}
-
-impl Drop for Connected<'_> {
-    fn drop(&mut self) {
-        self.store.health.down(self.fault);
-    }
-}
-
-/// A store that was only restarted is back soon.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// It is used again within this after it is well.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Three of these in a row may be late.
-const WATCHED_EACH: Duration = Duration::from_millis(500);
-
-/// Loading a script is rare, and may wait for a server that is busy.
-const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// Both or neither: a grant that never ends would be a limit that is none.
 const GRANT: &str = "local left = redis.call('INCRBY', KEYS[1], ARGV[1]) \
                      local lasts = math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[2])) \
                      redis.call('PEXPIRE', KEYS[1], lasts) return left";
 
+/// Of each key the number that it holds, and how many milliseconds it lasts.
+const GRANTED: &str = "local told = {} \
+                       for i, key in ipairs(KEYS) do \
+                       local left = redis.call('MGET', key)[1] \
+                       told[i] = {left and tonumber(left) or 0, redis.call('PTTL', key)} \
+                       end return told";
+
+/// Keys that one command is about.
+const MOST_LOOKED_AT: usize = 1_000;
+
 /// An operator waits for it, not a delete.
-const GRANT_TIMEOUT: Duration = Duration::from_secs(2);
+const OPERATORS_PATIENCE: Duration = Duration::from_secs(2);

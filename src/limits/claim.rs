@@ -137,8 +137,8 @@ impl Limits {
             // The store looked at its clock after the claim was made, and rounded up: what is remembered is
             // never more than what it knows, or each delete would make the limit a little stricter.
             let surely = used.saturating_sub(ROUNDED_BY);
-            let seen = limit.see(&claimed.key, surely, claim.at);
-            warned.extend((charged && seen.warns).then(|| claimed.limit.clone()));
+            let warns = limit.see(&claimed.key, surely, charged, claim.at);
+            warned.extend(warns.then(|| claimed.limit.clone()));
             match verdict.taken {
                 Taken::Charged if charged => {
                     standings.push(Standing::new(claimed.position, claimed.quota, used));

@@ -87,6 +87,14 @@ impl Easing {
         self.eased(now).map_or(Ok(()), |mut eased| eased.admit(tenant, now))
     }
 
+    /// A delete that [`Easing::admit`] let through was not sent after all.
+    pub fn give_back(&self, tenant: Fingerprint) {
+        if let Some(eased) = self.eased.lock().as_mut() {
+            eased.level = (eased.level - 1.0).max(0.0);
+            eased.tenants.give_back(tenant);
+        }
+    }
+
     /// What [`Easing::admit`] would hold back. Charges nothing, and is no sign that the tenant asks.
     #[must_use]
     pub fn would_hold(&self, tenant: Fingerprint, now: Instant) -> Option<Duration> {
@@ -318,6 +326,12 @@ impl Tenants {
     fn spend(&mut self, tenant: Fingerprint) {
         if let Some(tenant) = self.all.get_mut(&tenant) {
             tenant.left = (tenant.left - 1.0).max(0.0);
+        }
+    }
+
+    fn give_back(&mut self, tenant: Fingerprint) {
+        if let Some(tenant) = self.all.get_mut(&tenant) {
+            tenant.left = (tenant.left + 1.0).min(SAVED.max(tenant.left));
         }
     }
 }

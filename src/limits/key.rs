@@ -7,7 +7,7 @@ use crate::ids::UserId;
 use crate::policy::Subject;
 
 /// What a limit counts for each of: with nothing chosen, one count for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "a set of four: each is in it or not")]
 pub struct Per {
     /// For each caller.

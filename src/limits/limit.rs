@@ -157,12 +157,13 @@ impl Limit {
         seen.max(self.alone.share_of(own, self.quota)).min(self.quota.whole())
     }
 
-    /// Keeps what the shared store says is used.
-    pub(super) fn see(&self, key: &Key, used: u64, now: u64) -> Charged {
-        let Some(seen) = &self.seen else { return Charged { used, warns: false } };
+    /// Keeps what the shared store says is used. Returns whether a delete that was charged is the one that
+    /// an operator is told of.
+    pub(super) fn see(&self, key: &Key, used: u64, charged: bool, now: u64) -> bool {
+        let Some(seen) = &self.seen else { return false };
         seen.change(key, now, |usage| {
             usage.used = usage.used.max(used.min(self.quota.whole()));
-            Charged { used, warns: self.warns(usage, self.quota) }
+            charged && self.warns(usage, self.quota)
         })
     }
 
@@ -194,7 +195,7 @@ impl Limit {
     /// Takes over what was used when the process ended.
     pub(super) fn restore(&self, key: &Key, used: u64, now: u64) {
         let used = used.min(self.quota.whole());
-        self.see(key, used, now);
+        self.see(key, used, false, now);
         let used = self.quota.share_of(used, self.alone);
         self.own.change(key, now, |usage| usage.used = usage.used.max(used));
     }

@@ -14,6 +14,7 @@ use crate::policy::{Halts, NameGlob, Policy, Selector};
 
 mod saved;
 mod shared;
+mod windows;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -63,6 +63,21 @@ fn nothing_is_held_back_before_the_first_429() {
 }
 
 #[test]
+fn what_is_given_back_is_there_for_the_next_one() {
+    let now = Instant::now();
+    let easing = easing_at(10, now);
+    for _ in 0..100 {
+        assert_eq!(easing.admit(tenant("a"), now), Ok(()));
+        easing.give_back(tenant("a"));
+    }
+    // And no more than that.
+    let passed = (0..100).filter(|_| easing.admit(tenant("a"), now).is_ok()).count();
+    let fresh = easing_at(10, now);
+    let wanted = (0..100).filter(|_| fresh.admit(tenant("a"), now).is_ok()).count();
+    assert_eq!(passed, wanted);
+}
+
+#[test]
 fn the_first_429_sets_a_little_less_than_smh_took_in_the_last_second() {
     let start = Instant::now();
     let easing = Easing::new(start);

@@ -161,3 +161,16 @@ fn a_grant_that_is_over_takes_nothing_back() {
     let held = limits.limits.grants(limits.now.get());
     assert_eq!(held.iter().map(|(grant, _)| grant.left).collect::<Vec<_>>(), [1]);
 }
+
+/// Whom a limit refuses may still be the one by whom another passed its mark: the next one is told then.
+#[test]
+fn a_delete_that_was_not_charged_takes_no_warning_with_it() {
+    let warns = LimitRule { warn_at: NonZeroU8::new(80), ..per_caller(1, 10) };
+    let limits = shared(vec![warns, limit("narrow", Per::default(), 1, 10)], 1);
+    let asked = |taken| {
+        let verdicts = [(SECOND * 8, taken), (SECOND * 9, taken)];
+        answered(&limits, permit("a", "photos/x"), &verdicts).map(|a| a.warned().len()).ok()
+    };
+    assert_eq!(asked(Taken::Refused), None);
+    assert_eq!([asked(Taken::Charged), asked(Taken::Charged)], [Some(1), Some(0)]);
+}

@@ -9,6 +9,7 @@ use smh_gateway::run::{Ended, Running};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::support::ports;
 use crate::support::{
     Folder, GATEWAY_YAML, Gateway, KEY, Lines, OTHER_KEY, Smh, TOKEN, load, request, send,
 };
@@ -48,11 +49,7 @@ async fn a_gateway_that_serves_is_alive_and_ready() {
 
 #[tokio::test]
 async fn an_smh_that_is_away_leaves_the_gateway_ready() {
-    let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
-    let gateway = Gateway::start(nobody).await;
+    let gateway = Gateway::start(ports::nobody()).await;
     assert_eq!(gateway.delete("/v1/files/t1/a").await.code(), "UpstreamUnreachable");
     assert_eq!(gateway.admin("/readyz").await.status(), 200);
 }

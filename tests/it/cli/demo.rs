@@ -9,6 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::binary::{Binary, command, run};
+use crate::support::ports;
 use crate::support::{request, send};
 
 /// A folder for temporary files, of which a test can see whether it is empty again.
@@ -120,7 +121,7 @@ async fn the_simulator_alone_serves_until_a_signal() {
 
 #[tokio::test]
 async fn the_simulator_names_the_address_that_it_cannot_have() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = ports::listen_std();
     let address = taken.local_addr().unwrap().to_string();
     let ran = run(Path::new("/"), &["simulate", "--listen", &address]).await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));

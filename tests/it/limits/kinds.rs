@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use super::*;
-use crate::support::redis::free_port;
+use crate::support::ports;
 
 const POLICY: &str = "rate_limits:\n  - { name: a, per: [caller], tenants: [t1], limit: 8/day }\n  \
                       - { name: b, per: [tenant, library], tenants: [t1], limit: 9/day }\n";
@@ -154,7 +154,7 @@ struct Sentinel {
 
 impl Sentinel {
     async fn start(primary: u16) -> Self {
-        let (port, folder) = (free_port(), tempfile::TempDir::new().unwrap());
+        let (port, folder) = (ports::free(), tempfile::TempDir::new().unwrap());
         let file = folder.path().join("sentinel.conf");
         let settings = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor limits 127.0.0.1 {primary} 1\n\

@@ -3,6 +3,10 @@
 
 /// Several gateways on one store.
 mod shared;
+/// Never too many, by real processes.
+mod windows;
+/// The script of the store.
+mod script;
 /// A store that fails, in every way.
 mod outages;
 /// A store by TLS, with a password, behind sentinels, as a cluster.

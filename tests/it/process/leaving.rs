@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use smh_gateway::simulator::{Fault, Injection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::support::binary::{Binary, PATIENCE, Ran};
+use crate::support::ports;
 use crate::support::{Folder, GATEWAY_YAML, LIBRARY, SPACE, Smh, read_answer, request};
 
 /// [`GATEWAY_YAML`] with another `shutdown`, and with time for a delete that is held up.
@@ -40,7 +41,7 @@ struct Holding {
 
 impl Holding {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen();
         let address = listener.local_addr().unwrap();
         let (go, may_go) = watch::channel(false);
         let (holds, held) = watch::channel(false);

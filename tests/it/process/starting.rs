@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::support::binary::{Binary, Ran, command};
+use crate::support::ports;
 use crate::support::{Folder, GATEWAY_YAML, Smh, request, send};
 
 /// Runs `serve` where it cannot start.
@@ -20,7 +20,7 @@ async fn refused(folder: &Folder) -> Ran {
 #[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_it() {
     let smh = Smh::start().await;
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let taken = ports::nobody();
     let by = std::net::TcpListener::bind(taken).unwrap();
     let address = format!("  - address: {taken}");
     for workers in ["workers: 1", "workers: 2"] {

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use super::ports;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 /// An upstream that answers each connection with fixed bytes, whatever it is asked, and keeps what
@@ -18,7 +19,7 @@ pub(crate) struct Canned {
 impl Canned {
     /// Answers with `answer` and then ends the connection, if `close` says so.
     pub(crate) async fn start(answer: Vec<u8>, close: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&asked);

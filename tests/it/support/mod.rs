@@ -11,6 +11,8 @@ mod gateway;
 mod client;
 /// An upstream of fixed answers.
 mod canned;
+/// Addresses for servers.
+pub(crate) mod ports;
 /// Redis servers.
 pub(crate) mod redis;
 

@@ -1,13 +1,12 @@
 //! Redis servers, on free ports of loopback. Stopped when they are dropped.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
-use super::becomes;
+use super::{becomes, ports};
 
 /// One server, without anything in it.
 pub(crate) struct Redis {
@@ -34,7 +33,7 @@ impl Redis {
     pub(crate) fn prepared(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let tls = false;
-        let (port, folder) = (free_port(), TempDir::new().unwrap());
+        let (port, folder) = (ports::free(), TempDir::new().unwrap());
         Self { server: None, port, arguments, folder, tls }
     }
 
@@ -101,21 +100,5 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// A port that nobody has, and that nobody gets by asking the system for any: below those that it hands
-/// out, so that a server finds its port again after it was killed. The bus of a cluster is 10,000 ports
-/// further, and below those too.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    loop {
-        // Two runs at once begin far from each other.
-        let offset = std::process::id() * 131 + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + u16::try_from(offset % 10_000).unwrap();
-        if is_free(port) && is_free(port + 10_000) {
-            return port;
-        }
     }
 }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use smh_gateway::simulator::{Library, Received, RecycleBin, Simulator, TokenSpec};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::ports;
 use super::{LIBRARY, SPACE, TOKEN};
 
 /// A simulated SMH that listens, with [`LIBRARY`], [`SPACE`] and [`TOKEN`].
@@ -28,7 +28,7 @@ impl Smh {
                 .with_grant("delete_file_permanent")
                 .with_value(TOKEN),
         );
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(simulator.clone().serve(listener, std::future::pending()));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use smh_gateway::simulator::{Fault, Injection, Matcher, RouteKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::support::Canned;
+use crate::support::ports;
 
 const LEAK: &str = "sentinelofthemint";
 
@@ -129,7 +129,7 @@ async fn a_mint_that_hangs_is_given_up_and_tried_again() {
 
 /// Sends an answer byte by byte, so many milliseconds apart; the last one again and again.
 async fn trickle(answer: String, pause: Duration) -> (SocketAddr, JoinSet<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = ports::listen();
     let address = listener.local_addr().unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::support::TOKEN;
+use crate::support::ports;
 
 /// An address that takes no connection and refuses none, and what keeps it so.
 fn black_hole() -> (SocketAddr, Vec<std::net::TcpStream>, socket2::Socket) {
@@ -25,7 +25,7 @@ fn black_hole() -> (SocketAddr, Vec<std::net::TcpStream>, socket2::Socket) {
 #[tokio::test]
 async fn a_connection_that_does_not_come_about_ends_with_the_connect_timeout() {
     let (full, _waiting, _socket) = black_hole();
-    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = ports::listen();
     let over_tls = |yaml: &str| yaml.replace("http://", "https://");
     for (address, yaml) in [
         (full, with_timeouts("300ms", "10s")),
@@ -43,7 +43,7 @@ async fn a_connection_that_does_not_come_about_ends_with_the_connect_timeout() {
 
 #[tokio::test]
 async fn a_deadline_that_ends_before_there_is_a_connection_is_told_as_not_sent() {
-    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = ports::listen();
     let yaml = with_timeouts("10s", "300ms").replace("http://", "https://");
     let gateway = start(&yaml, mute.local_addr().unwrap()).await;
     let started = Instant::now();

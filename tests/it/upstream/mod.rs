@@ -31,6 +31,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::support::ports;
 use crate::support::{Answer, GATEWAY_YAML, Gateway, Kept, Smh};
 
 pub(crate) const RECYCLED: &str =
@@ -100,7 +101,7 @@ struct ByHand(TcpListener);
 
 impl ByHand {
     async fn listen() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+        Self(ports::listen())
     }
 
     fn address(&self) -> SocketAddr {
@@ -170,7 +171,7 @@ pub(crate) struct Answering {
 
 impl Answering {
     pub(crate) async fn start(answer: fn(&str) -> String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let leave = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
@@ -311,7 +312,7 @@ pub(crate) struct Encrypted {
 impl Encrypted {
     pub(crate) async fn start(acceptor: TlsAcceptor) -> Self {
         let plain = Smh::start().await.with_file("a").with_file("b");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen();
         let address = listener.local_addr().unwrap();
         let (simulator, served) = (plain.simulator.clone(), plain.simulator.clone());
         let mut tasks = JoinSet::new();

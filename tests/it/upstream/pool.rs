@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use smh_gateway::simulator::{Fault, Injection};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
 
 use super::*;
+use crate::support::ports;
 use crate::support::{Kept, LIBRARY, SPACE, Smh};
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_connection_that_smh_wants_to_close_is_not_used_again() {
 
 #[tokio::test]
 async fn a_refused_connection_is_told_as_not_sent() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = ports::nobody();
     let gateway = start(&one_worker(), nobody).await;
     let answer = delete(gateway.address(), "/v1/files/t1/a").await;
     assert_eq!(told(&answer), refusal(502, "UpstreamUnreachable", "not_sent"));

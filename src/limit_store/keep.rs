@@ -1,0 +1,177 @@
+//! One task for each worker keeps its connection, and takes it away when the store is of no use, so that
+//! a dead store costs deletes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::limit_store::Core;
+use crate::limit_store::fault::StoreFault;
+use crate::limit_store::health::Breaker;
+use crate::limit_store::link::Link;
+use crate::limit_store::queue::Queue;
+use crate::limit_store::script;
+
+/// How one worker reaches the store.
+#[derive(Clone)]
+pub(super) enum State {
+    /// For the first time.
+    Connecting,
+    Up(Arc<Way>),
+    Down(StoreFault),
+}
+
+/// A connection that is of use.
+pub(super) struct Way {
+    pub(super) link: Link,
+    pub(super) queue: Queue,
+    pub(super) breaker: Breaker,
+}
+
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// A worker's, for deletes.
+    Worker,
+    /// The admin listener's, for operators.
+    Operator,
+}
+
+/// Connects, waits until that is of no use any more, and connects again; until the store is in no
+/// configuration any more.
+pub(super) async fn keep(
+    store: Arc<Core>,
+    state: watch::Sender<State>,
+    mut in_force: watch::Receiver<()>,
+    asks: Asks,
+) {
+    tokio::select! {
+        () = reconnect(&store, &state, asks) => {}
+        // Nothing is ever sent: it ends with what it came from.
+        _ = in_force.changed() => {}
+    }
+    state.send_replace(State::Down(StoreFault::Lost));
+}
+
+async fn reconnect(store: &Core, state: &watch::Sender<State>, asks: Asks) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let opened = match Link::open(&store.plan).await {
+            Ok(mut link) => prove(store, &mut link).await.map(|()| link),
+            Err(fault) => Err(fault),
+        };
+        let fault = match opened {
+            Ok(link) => {
+                let since = Instant::now();
+                let fault = use_it(store, link, state, asks).await;
+                // A store that takes connections, and then is of no use, is not asked ten times a second.
+                if since.elapsed() >= LONGEST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
+                fault
+            }
+            Err(fault) => {
+                store.health.failed(fault);
+                fault
+            }
+        };
+        state.send_replace(State::Down(fault));
+        // Apart from each other: all workers of all gateways have lost it at once.
+        let jitter = rand::rng().random_range(0.5..1.0);
+        tokio::time::sleep(pause.mul_f64(jitter)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Lets deletes use a connection until it is of no use.
+async fn use_it(
+    store: &Core,
+    mut link: Link,
+    state: &watch::Sender<State>,
+    asks: Asks,
+) -> StoreFault {
+    let (queue, runs) = Queue::new();
+    let way = Arc::new(Way { link: link.clone(), queue, breaker: Breaker::default() });
+    let connected = (asks == Asks::Worker).then(|| Connected::now(store));
+    state.send_replace(State::Up(Arc::clone(&way)));
+    let (script, timeout) = (&store.script, store.plan.response_timeout);
+    let fault = tokio::select! {
+        fault = way.breaker.broken() => fault,
+        fault = watched(store, way.link.clone(), &way.breaker) => fault,
+        () = runs.go_on(&mut link, script, timeout, &way.breaker) => StoreFault::Lost,
+    };
+    state.send_replace(State::Down(fault));
+    if let Some(connected) = connected {
+        connected.ended(fault);
+    }
+    fault
+}
+
+/// Asks now and then what a delete asks, so that the next one need not find out that it is of no use.
+async fn watched(store: &Core, mut link: Link, breaker: &Breaker) -> StoreFault {
+    loop {
+        tokio::time::sleep(WATCHED_EACH).await;
+        let proof = store.script.proof();
+        let mut asked = link.call(&store.script.by_name(&proof), store.plan.response_timeout).await;
+        if asked == Err(StoreFault::NoScript) {
+            asked = load(&mut link).await.map(|()| Vec::new());
+        }
+        let asked: Result<Vec<i64>, _> = asked;
+        match asked {
+            Err(fault) if fault.is_certain() => return fault,
+            asked => breaker.told(&asked),
+        }
+    }
+}
+
+/// Looks whether the script runs and may write, which a mere PING would not tell.
+async fn prove(store: &Core, link: &mut Link) -> Result<(), StoreFault> {
+    load(link).await?;
+    let proof = store.script.by_name(&store.script.proof());
+    let told: Vec<i64> = link.call(&proof, store.plan.response_timeout).await?;
+    if told.len() == 1 { Ok(()) } else { Err(StoreFault::Garbage) }
+}
+
+async fn load(link: &mut Link) -> Result<(), StoreFault> {
+    let mut command = redis::cmd("SCRIPT");
+    command.arg("LOAD").arg(script::TEXT);
+    link.call::<String>(&command, LOAD_TIMEOUT).await.map(drop)
+}
+
+/// Counts a worker as connected, also when its task is aborted.
+struct Connected<'s> {
+    store: &'s Core,
+    fault: StoreFault,
+}
+
+impl<'s> Connected<'s> {
+    fn now(store: &'s Core) -> Self {
+        store.health.up();
+        Self { store, fault: StoreFault::Lost }
+    }
+
+    fn ended(mut self, fault: StoreFault) {
+        self.fault = fault;
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.store.health.down(self.fault);
+    }
+}
+
+/// A store that was only restarted is back soon.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// It is used again within this after it is well.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Three of these in a row may be late.
+const WATCHED_EACH: Duration = Duration::from_millis(500);
+
+/// Loading a script is rare, and may wait for a server that is busy.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(1);
