@@ -22,6 +22,7 @@ pub mod places;
 
 // What is seen of it.
 pub mod log;
+pub mod journal;
 pub mod metrics;
 
 // What gateways share.

@@ -1,0 +1,14 @@
+//! The journal: one file of JSON lines that says of every delete what was decided and what became of it,
+//! before anybody else hears.
+//!
+//! Its format is described in docs/audit.md.
+
+mod chain;
+mod entry;
+mod read;
+mod verify;
+
+pub use self::chain::{Head, JournalId, NoHead, RecordHash, Sealed};
+pub use self::entry::{Became, Entry, Event, Text};
+pub use self::read::{Line, Reader, in_order};
+pub use self::verify::{Chain, Finding, Verifier};
