@@ -47,7 +47,7 @@ impl RecordHash {
 }
 
 impl JournalId {
-    pub(super) fn random() -> Self {
+    fn random() -> Self {
         Self(rand::random())
     }
 
@@ -97,12 +97,13 @@ impl std::str::FromStr for Head {
 
 impl Head {
     /// In front of the first record of a new journal.
-    pub(super) fn of_new() -> Self {
+    #[must_use]
+    pub fn of_new() -> Self {
         Self { journal: JournalId::random(), seq: 0, hash: NOTHING }
     }
 
     /// Writes the line of the next record, of which `body` is what stands between the braces.
-    pub(super) fn seal(&mut self, body: &[u8], out: &mut Vec<u8>) {
+    pub fn seal(&mut self, body: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         self.seq += 1;
         out.extend_from_slice(b"{\"v\":1,\"journal\":\"");

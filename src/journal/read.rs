@@ -78,7 +78,7 @@ impl Reader {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub fn read(&mut self) -> io::Result<Option<Line<'_>>> {
         if self.line.last().is_none_or(|&last| last == b'\n') {
             self.line.clear();
             self.number += 1;
@@ -143,7 +143,7 @@ pub fn in_order(paths: &[PathBuf]) -> Result<Vec<PathBuf>, (PathBuf, io::Error)>
 
 fn first(path: &Path) -> io::Result<Option<(super::JournalId, u64)>> {
     let mut reader = Reader::open(path)?;
-    while let Some(line) = reader.next()? {
+    while let Some(line) = reader.read()? {
         match line {
             Line::Record(sealed) => return Ok(Some((sealed.journal, sealed.seq))),
             Line::Torn(_) => return Ok(None),
@@ -171,7 +171,7 @@ mod tests {
     fn told(content: &[u8]) -> Vec<(u64, &'static str)> {
         let mut reader = reader(content);
         let mut told = Vec::new();
-        while let Some(line) = reader.next().unwrap() {
+        while let Some(line) = reader.read().unwrap() {
             let kind = match line {
                 Line::Record(_) => "record",
                 Line::Newer(_) => "newer",
