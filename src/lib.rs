@@ -24,6 +24,7 @@ pub mod places;
 pub mod log;
 pub mod journal;
 pub mod metrics;
+pub mod audit;
 
 // What gateways share.
 pub mod limit_store;

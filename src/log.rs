@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use time::OffsetDateTime;
 
 /// The writing thread and the buffers it empties.
 pub struct Log {
@@ -141,6 +142,38 @@ impl<'b> JsonLine<'b> {
     pub fn new(buffer: &'b mut Vec<u8>) -> Self {
         buffer.push(b'{');
         Self { buffer, first: true }
+    }
+
+    /// The time: RFC 3339 with microseconds, in UTC.
+    pub fn now(&mut self) -> &mut Self {
+        let now = OffsetDateTime::now_utc();
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let fields = [
+            (0, 4, u32::try_from(now.year()).unwrap_or(0)),
+            (5, 2, u32::from(u8::from(now.month()))),
+            (8, 2, u32::from(now.day())),
+            (11, 2, u32::from(now.hour())),
+            (14, 2, u32::from(now.minute())),
+            (17, 2, u32::from(now.second())),
+            (20, 6, now.microsecond()),
+        ];
+        for (from, width, mut number) in fields {
+            for digit in text.iter_mut().skip(from).take(width).rev() {
+                // A remainder of 10 is one digit.
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+                number /= 10;
+            }
+        }
+        self.text("time", std::str::from_utf8(&text).unwrap_or_default())
+    }
+
+    /// Fields as they stand, which are well-formed.
+    pub fn raw(&mut self, fields: &[u8]) -> &mut Self {
+        if !std::mem::replace(&mut self.first, false) {
+            self.buffer.push(b',');
+        }
+        self.buffer.extend_from_slice(fields);
+        self
     }
 
     /// A text, which may hold anything.

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Door};
+use crate::audit;
 use crate::config::{DeleteLog, Snapshot};
 use crate::gateway::{Gateway, Phase};
 use crate::limit_state::LimitState;
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The admin socket cannot be had.
     #[error("cannot listen on `admin.socket`: {0}")]
     AdminSocket(#[source] UnixError),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Audit(#[from] audit::StartError),
     /// The system gives no thread or runtime.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -87,6 +91,9 @@ impl Running {
         let sockets = bound.sockets().map(Path::to_owned).collect();
         let logs = snapshot.log;
         let gateway = Gateway::new(Arc::new(snapshot), listeners);
+        let opened = Arc::clone(&gateway);
+        let opened = tokio::task::spawn_blocking(move || opened.open_journal()).await;
+        opened.map_err(io::Error::other)??;
         let limit_state = LimitState::restored(&gateway);
         let log = match logs {
             DeleteLog::Stdout => Log::start(deletes)?,
@@ -171,7 +178,14 @@ impl Running {
         self.gateway.in_force().tokens.revoke_all().await;
         self.helpers.shutdown().await;
         let limit_state = self.limit_state;
-        let _ = tokio::task::spawn_blocking(move || limit_state.save()).await;
+        let gateway = Arc::clone(&self.gateway);
+        let last_words = move || {
+            limit_state.save();
+            if let Some(audit) = gateway.audit() {
+                audit.close();
+            }
+        };
+        let _ = tokio::task::spawn_blocking(last_words).await;
         drop(self.log);
         match (cut_off, hurried) {
             (None, _) => Ended::Finished,

@@ -196,6 +196,10 @@ fn status(gateway: &Gateway, reloads: &Reloads) -> Value {
             .map(|(listener, days)| json!({ "listener": listener, "expires_in_days": days }))
             .collect::<Vec<_>>(),
         "jwt_issuers": in_force.issuer_keys.status().iter().map(issuer).collect::<Vec<_>>(),
+        "audit": gateway.audit().map(|audit| {
+            let status = audit.status();
+            json!({ "head": status.head.to_string(), "fault": status.fault })
+        }),
         "rate_limit_store": in_force.limit_store.as_ref().map(|store| {
             let status = store.status();
             json!({

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::audit::AuditPlan;
+use crate::config::audit_file::audit;
 use crate::config::caller_file::{Caller, Issuer, caller, issuer};
 use crate::config::decode::{self, Fields};
 use crate::config::library_file::{Library, library, path};
@@ -38,6 +40,7 @@ pub(super) struct GatewayFile {
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) shutdown: Shutdown,
     pub(super) log: DeleteLog,
+    pub(super) audit: Option<AuditPlan>,
     pub(super) policy: Option<Spanned<PathBuf>>,
     pub(super) policy_tests: Vec<Spanned<PathBuf>>,
 }
@@ -140,13 +143,18 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         decode::named(node, "an issuer", report, |name| IssuerName::try_from(name), issuer)
     });
     let limits = limit_settings(&mut fields);
-    for later in ["audit", "undo"] {
-        fields.not_yet_supported(later);
-    }
+    let audit = fields.or_with("audit", None, audit);
+    fields.not_yet_supported("undo");
     fields.finish();
     let sections = [listeners.is_some(), admin.is_some(), upstream.is_some(), libraries.is_some()];
     let people = [tenants.is_some(), callers.is_some(), jwt_issuers.is_some()];
-    let others = [shutdown.is_some(), log.is_some(), policy_tests.is_some(), limits.is_some()];
+    let others = [
+        shutdown.is_some(),
+        log.is_some(),
+        policy_tests.is_some(),
+        limits.is_some(),
+        audit.is_some(),
+    ];
     Some(GatewayFile {
         whole: sections.into_iter().chain(people).chain(others).all(|is_there| is_there),
         listeners: listeners.unwrap_or_default(),
@@ -160,6 +168,7 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         workers,
         shutdown: shutdown.unwrap_or(DEFAULT_SHUTDOWN),
         log: log.unwrap_or(DeleteLog::Stdout),
+        audit: audit.flatten(),
         policy,
         policy_tests: policy_tests.unwrap_or_default(),
     })

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::tenants::{link_tenants, warn_of_minted_tokens};
+use crate::config::audit_file::link_audit;
 use crate::config::gateway_file::{Admin, GatewayFile, Named};
 use crate::config::library_file::{Library as LibraryFile, Token};
 use crate::config::limit_store_file::LimitStore;
@@ -92,6 +93,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         workers: gateway.workers.unwrap_or_else(cores),
         shutdown: gateway.shutdown,
         log: gateway.log,
+        audit: gateway.audit.map(|plan| link_audit(plan, &folder)),
         lines,
         places,
         file,

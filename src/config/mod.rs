@@ -4,6 +4,7 @@
 //! (`link`). After that no name is unknown and no glob uncompiled; and the [`cases`] that the
 //! operator wrote hold.
 
+mod audit_file;
 mod caller_file;
 pub mod cases;
 mod cases_file;

@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::audit::AuditPlan;
 use crate::authenticate::Credential;
 use crate::config::gateway_file::{Admin, DeleteLog, RateLimitHeaders, Shutdown};
 use crate::config::lint::Places;
@@ -62,6 +64,8 @@ pub struct Snapshot {
     pub shutdown: Shutdown,
     /// Where the delete log goes.
     pub log: DeleteLog,
+    /// Where the journal is, and how it is written; `None`: there is none.
+    pub audit: Option<AuditPlan>,
     /// Where names are defined.
     pub lines: Lines,
     /// The same for whoever points at them.
@@ -198,6 +202,7 @@ impl Snapshot {
                 "socket": self.admin.socket.as_ref().map(|socket| socket.path.display().to_string()),
             },
             "rate_limit_store": self.limit_store.as_ref().map(limit_store),
+            "audit": self.audit.as_ref().map(audit),
             "rate_limit_state": self.limit_state.as_ref().map(|path| path.display().to_string()),
             "ratelimit_headers": self.limit_headers.as_str(),
             "upstream": {
@@ -264,6 +269,18 @@ fn limit_store(plan: &StorePlan) -> Value {
         },
         "when_unavailable": plan.when_unavailable.as_str(),
         "replicas": plan.replicas,
+    })
+}
+
+fn audit(plan: &AuditPlan) -> Value {
+    let time = |time: Option<Duration>| time.map(|time| format!("{time:?}"));
+    json!({
+        "file": plan.file.display().to_string(),
+        "durability": plan.durability.as_str(),
+        "when_unavailable": plan.when_unavailable.as_str(),
+        "rotate": { "bytes": plan.rotate.bytes, "age": time(plan.rotate.age) },
+        "keep": { "files": plan.keep.files, "age": time(plan.keep.age) },
+        "compress": plan.compress,
     })
 }
 

@@ -80,6 +80,7 @@ impl Step {
             | Refusal::HeadersTooLarge(_)
             | Refusal::BodyNotAllowed
             | Refusal::Overloaded
+            | Refusal::AuditUnavailable
             | Refusal::Upstream(_) => None,
         }
     }

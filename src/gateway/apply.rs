@@ -181,6 +181,7 @@ impl Gateway {
             ("admin", now.admin != first.admin),
             ("workers", now.workers != first.workers),
             ("log", now.log != first.log),
+            ("audit", now.audit != first.audit),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -190,7 +191,7 @@ impl Gateway {
     pub fn shown(&self) -> Value {
         let mut shown = self.in_force().snapshot.redacted();
         let mut first = self.started_with.redacted();
-        for part in ["listeners", "admin", "workers"] {
+        for part in ["listeners", "admin", "workers", "audit"] {
             if let (Some(shown), Some(first)) = (shown.get_mut(part), first.get_mut(part)) {
                 *shown = first.take();
             }

@@ -4,8 +4,8 @@ mod apply;
 
 pub use self::apply::Applied;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use self::apply::Before;
 use crate::alarms::Alarms;
+use crate::audit::{self, Audit};
 use crate::authenticate::{Authenticator, Keyring, read_all};
 use crate::complaints::{Complaints, Round};
 use crate::config::Snapshot;
@@ -93,6 +94,8 @@ pub struct Gateway {
     /// What cannot change without a restart is as it is in here.
     started_with: Arc<Snapshot>,
     metrics: Arc<Metrics>,
+    /// Put there before anything is served.
+    audit: OnceLock<Arc<Audit>>,
     alarms: Alarms,
     in_flight: Tally,
     connections: Tally,
@@ -134,6 +137,7 @@ impl Gateway {
             complaints,
             started_with: snapshot,
             metrics,
+            audit: OnceLock::new(),
             alarms: Alarms::default(),
             in_flight,
             connections: Tally::default(),
@@ -153,6 +157,27 @@ impl Gateway {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// The journal, if there is one.
+    #[must_use]
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.audit.get()
+    }
+
+    /// Opens the journal that the configuration names. To be called once, before anything is served.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`audit::StartError`].
+    pub fn open_journal(&self) -> Result<(), audit::StartError> {
+        let snapshot = &self.started_with;
+        if let Some(plan) = &snapshot.audit {
+            let metrics = self.metrics.audit.clone();
+            let audit = Audit::start(plan.clone(), &snapshot.sha256, metrics)?;
+            let _ = self.audit.set(Arc::new(audit));
+        }
+        Ok(())
     }
 
     /// What operators must hear of.

@@ -22,6 +22,17 @@ pub enum Durability {
     Buffered,
 }
 
+impl Durability {
+    /// The word for it in gateway.yaml.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Buffered => "buffered",
+        }
+    }
+}
+
 /// A journal that is open for writing. Nobody else can open it meanwhile.
 pub struct Appender {
     path: PathBuf,

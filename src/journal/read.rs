@@ -1,7 +1,7 @@
 //! Reading journals line by line, in constant memory, whatever is in them.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -53,6 +53,22 @@ impl Reader {
         } else {
             Box::new(source)
         };
+        Ok(Self { path: path.to_owned(), source, line: Vec::new(), number: 0, bytes: 0 })
+    }
+
+    /// Opens a file, plain ones not at their start but so far from their end. The first line that is read
+    /// may then be the rest of one.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_end(path: &Path, most: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        if length <= most {
+            return Self::open(path);
+        }
+        file.seek(SeekFrom::End(-i64::try_from(most).unwrap_or(i64::MAX)))?;
+        let source = Box::new(BufReader::with_capacity(BUFFER, file));
         Ok(Self { path: path.to_owned(), source, line: Vec::new(), number: 0, bytes: 0 })
     }
 

@@ -83,6 +83,7 @@ impl Worker {
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let mut record = self.record(request_id(&head.headers), &inbound, tries);
+        record.traced(&head.headers);
         let response = match self.delete(&head, body, &inbound, &mut record).await {
             Ok(response) => response,
             Err(refusal) => {
@@ -95,6 +96,8 @@ impl Worker {
                 response
             }
         };
+        // Before the caller hears, it is in the journal.
+        record.conclude().await;
         response.map(Full::new)
     }
 
@@ -127,7 +130,7 @@ impl Worker {
         let (halts, now) = (self.gateway.alarms().halts(), SystemTime::now());
         let decision =
             in_force.snapshot.policy.decide(&in_force.tenants, &halts, caller, delete, now);
-        record.unheeded(decision.unheeded);
+        record.decided(decision.unheeded, &in_force.snapshot);
         if intent == Intent::DryRun {
             return Ok(self.dry_run(decision.outcome, &in_force, record).await);
         }
@@ -136,8 +139,10 @@ impl Worker {
 
         let library = &permit.tenant().library.id;
         let place = in_force.places.take(library).ok_or(Refusal::Overloaded)?;
+        record.can_be_kept()?; // Before it is charged to a limit.
         let admission = self.admit(permit, &place, &in_force).await?;
         record.admitted(&admission, &in_force.limits);
+        record.intend(deadline).await?; // Before it is sent, it is in the journal.
         self.forward(&admission, &place, &in_force, deadline, record).await
     }
 

@@ -1,5 +1,6 @@
 //! What is known of a delete so far, and the line it leaves in the log, whatever happens to it.
 
+mod journal;
 mod line;
 
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue};
 
 use crate::access_token::AccessToken;
+use crate::audit::DeleteId;
 use crate::authenticate::{PeerAddress, Proof};
+use crate::config::Snapshot;
 use crate::delete::{Delete, DeletePath, Mode, TenantRef};
 use crate::directory::{Caller, Tenant};
 use crate::gateway::Gateway;
@@ -40,6 +43,23 @@ pub(super) struct Record {
     cause: Option<String>,
     tries: Arc<Tries>,
     ended: Option<Ended>,
+    trace_id: Option<TraceId>,
+    /// The configuration that decided.
+    decided_by: Option<Arc<Snapshot>>,
+    kept: Kept,
+}
+
+/// Of a W3C Trace Context, level 1, section 3.2.2.3: 32 hexadecimal digits in lower case.
+struct TraceId([u8; 32]);
+
+/// How far the journal has it.
+enum Kept {
+    /// Nothing yet.
+    Not,
+    /// What is intended.
+    Intent(DeleteId),
+    /// All of it.
+    Whole,
 }
 
 struct Asked {
@@ -60,6 +80,8 @@ struct Smh {
     status: u16,
     code: Option<String>,
     request_id: Option<String>,
+    /// What restores the file.
+    recycled_item_id: Option<u64>,
 }
 
 enum Ended {
@@ -94,6 +116,9 @@ impl Record {
             cause: None,
             tries,
             ended: None,
+            trace_id: None,
+            decided_by: None,
+            kept: Kept::Not,
         }
     }
 
@@ -114,9 +139,15 @@ impl Record {
         });
     }
 
-    /// What the rules that are not enforced would have said.
-    pub(super) fn unheeded(&mut self, rules: Unheeded) {
-        self.unheeded = rules;
+    /// The trace that the caller says it is a part of.
+    pub(super) fn traced(&mut self, headers: &HeaderMap) {
+        self.trace_id = headers.get("traceparent").and_then(TraceId::of);
+    }
+
+    /// What the rules that are not enforced would have said, and which configuration decided.
+    pub(super) fn decided(&mut self, unheeded: Unheeded, by: &Arc<Snapshot>) {
+        self.unheeded = unheeded;
+        self.decided_by = Some(Arc::clone(by));
     }
 
     pub(super) fn admitted(&mut self, admission: &Admission, limits: &Limits) {
@@ -172,6 +203,7 @@ impl Record {
             status: answer.head.status.as_u16(),
             code: answer.code().and_then(harmless),
             request_id: answer.request_id().and_then(harmless),
+            recycled_item_id: answer.recycled_item_id(),
         });
     }
 
@@ -235,8 +267,24 @@ impl AskedTenant {
     }
 }
 
+impl TraceId {
+    fn of(field: &HeaderValue) -> Option<Self> {
+        let id = field.as_bytes().get(3..35)?;
+        let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_one = id.iter().all(is_hex) && id.iter().any(|&byte| byte != b'0');
+        let ends =
+            field.as_bytes().get(2) == Some(&b'-') && field.as_bytes().get(35) == Some(&b'-');
+        if is_one && ends { id.try_into().ok().map(Self) } else { None }
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
+        self.keep_at_last();
         let took = self.started.elapsed();
         let metrics = self.gateway.metrics();
         self.count_rules(metrics);

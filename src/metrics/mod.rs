@@ -3,6 +3,7 @@
 //! What a delete touches is resolved when the gateway starts, not for each delete. Labels are
 //! enumerations, never anything a caller chose.
 
+mod audit;
 mod config;
 mod identity;
 mod load;
@@ -10,6 +11,7 @@ mod policy;
 mod store;
 mod tokens;
 
+pub use self::audit::AuditMetrics;
 pub use self::config::ConfigMetrics;
 pub use self::identity::IdentityMetrics;
 pub use self::load::LoadMetrics;
@@ -56,6 +58,8 @@ pub struct Metrics {
     pub policy: PolicyMetrics,
     /// The store that limits are shared by.
     pub store: StoreMetrics,
+    /// The journal.
+    pub audit: AuditMetrics,
     /// The configuration and its reloads.
     pub config: ConfigMetrics,
     /// Deletes of which no end is known: the process ended, or a bug ended the work on them.
@@ -130,6 +134,7 @@ impl Metrics {
             load: LoadMetrics::new(&mut registry),
             policy: PolicyMetrics::new(&mut registry),
             store: StoreMetrics::new(&mut registry),
+            audit: AuditMetrics::new(&mut registry),
             config: ConfigMetrics::new(&mut registry),
             abandoned: counter(
                 &mut registry,

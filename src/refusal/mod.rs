@@ -78,6 +78,8 @@ pub enum Refusal {
     Overloaded,
     /// The store of the limits does not answer, and nothing goes on without it.
     RateLimitStoreUnavailable,
+    /// It cannot be recorded, and nothing is sent that is not.
+    AuditUnavailable,
     /// The library's token could not be read.
     TokenUnavailable,
     /// SMH could not be heard, or must not be relayed.
@@ -119,6 +121,7 @@ impl Refusal {
             Self::RateLimited(_) => Code::RateLimited,
             Self::Overloaded => Code::Overloaded,
             Self::RateLimitStoreUnavailable => Code::RateLimitStoreUnavailable,
+            Self::AuditUnavailable => Code::AuditUnavailable,
             Self::TokenUnavailable => Code::TokenUnavailable,
             Self::Upstream(fault) => match fault {
                 UpstreamFault::Unreachable | UpstreamFault::Refused => Code::UpstreamUnreachable,
@@ -177,6 +180,7 @@ impl Refusal {
             | Self::RateLimited(_)
             | Self::Overloaded
             | Self::RateLimitStoreUnavailable
+            | Self::AuditUnavailable
             | Self::TokenUnavailable => Outcome::NotSent,
         }
     }
@@ -235,12 +239,15 @@ impl Refusal {
         const OVERLOADED: Duration = Duration::from_secs(1);
         /// The store is tried again within a second.
         const STORE: Duration = Duration::from_secs(1);
+        /// So is the journal.
+        const JOURNAL: Duration = Duration::from_secs(1);
         match self {
             Self::RateLimited(exhausted) => Some(exhausted.wait),
             Self::TokenUnavailable => Some(TOKEN),
             Self::IssuerKeysUnavailable => Some(ISSUER_KEYS),
             Self::Overloaded => Some(OVERLOADED),
             Self::RateLimitStoreUnavailable => Some(STORE),
+            Self::AuditUnavailable => Some(JOURNAL),
             Self::UnknownRoute
             | Self::MethodNotAllowed
             | Self::InvalidRequest(_)
@@ -286,6 +293,9 @@ impl fmt::Display for Refusal {
                 write!(f, "the limit \"{}\" is used up", exhausted.limit)
             }
             Self::Overloaded => f.write_str("too many deletes are in flight; try again soon"),
+            Self::AuditUnavailable => {
+                f.write_str("the delete cannot be recorded, and was not sent; try again later")
+            }
             Self::RateLimitStoreUnavailable => {
                 f.write_str("the rate limits cannot be looked at; try again soon")
             }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::response;
+use http::{StatusCode, response};
 use serde::Deserialize;
 
 /// What SMH answered.
@@ -35,6 +35,19 @@ impl Answer {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    /// What restores the file, of a delete that moved it to the recycle bin (smh-api.md 2.2).
+    #[must_use]
+    pub fn recycled_item_id(&self) -> Option<u64> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Recycled {
+            recycled_item_id: Option<u64>,
+        }
+        let is_one = self.head.status == StatusCode::OK;
+        let recycled = is_one.then(|| serde_json::from_slice::<Recycled>(&self.body).ok());
+        recycled.flatten()?.recycled_item_id
     }
 
     /// SMH's own id for the request, which its support asks for, if it looks like one.

@@ -21,6 +21,8 @@ mod tokens;
 mod upstream;
 /// Limits, in one process and across several on a real Redis.
 mod limits;
+/// The journal: what is in it, without it, and after a kill.
+mod journal;
 /// More than there is room for: deletes, connections, streams, heads.
 mod overload;
 /// Hostile bytes in either version of HTTP, and callers that hang up.

@@ -52,11 +52,18 @@ async fn serve(snapshot: config::Snapshot, mut signals: Signals) -> Outcome {
     }
 
     let reloads = Arc::clone(running.reloads());
-    let name = signals.leave(|| reloads.ask()).await;
+    let gateway = Arc::clone(running.gateway());
+    let hang_up = || {
+        reloads.ask();
+        if let Some(audit) = gateway.audit() {
+            audit.reopen();
+        }
+    };
+    let name = signals.leave(hang_up).await;
     tracing::info!(signal = name, "leaving; a second signal leaves at once");
     let ended = running
         .stop(async {
-            signals.leave(|| reloads.ask()).await;
+            signals.leave(hang_up).await;
         })
         .await;
     match ended {
@@ -84,15 +91,15 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal that means to leave, and names it. SIGHUP asks for a reload.
-    async fn leave(&mut self, reload: impl Fn()) -> &'static str {
+    /// Waits for a signal that means to leave, and names it. SIGHUP is no such.
+    async fn leave(&mut self, hang_up: impl Fn()) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.hang_up.recv() => {
-                    tracing::info!(signal = "SIGHUP", "looking at the configuration");
-                    reload();
+                    tracing::info!(signal = "SIGHUP", "looking at the configuration, and at the journal's file");
+                    hang_up();
                 }
             }
         }

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
-use super::{Asked, AskedTenant, Ended, Record, Smh};
+use super::{Asked, AskedTenant, Ended, Record, Smh, TraceId};
 use crate::authenticate::PeerAddress;
 use crate::delete::Mode;
 use crate::directory::Tenant;
 use crate::ids::{Citation, LimitName, Ticket, UserId};
+use crate::journal::Became;
 use crate::log::JsonLine;
 use crate::refusal::{Outcome, Refusal};
 use crate::relay::Meaning;
@@ -17,25 +16,41 @@ use crate::relay::Meaning;
 impl Record {
     pub(super) fn write(&self, took: Duration, buffer: &mut Vec<u8>) {
         let mut line = JsonLine::new(buffer);
-        timestamp(&mut line);
-        line.text("event", "delete").text("request_id", self.id.as_str());
-        self.write_peer(&mut line);
+        line.now().text("event", "delete");
+        self.write_known(&mut line);
+        self.write_became(took, &mut line);
+        line.end();
+    }
+
+    /// What is known before it is sent.
+    pub(super) fn write_known(&self, line: &mut JsonLine<'_>) {
+        line.text("request_id", self.id.as_str());
+        line.text_if("trace_id", self.trace_id.as_ref().map(TraceId::as_str));
+        self.write_peer(line);
         if let Some((caller, by)) = &self.caller {
             line.text("caller", caller.name.as_str()).text("proof", by.as_str());
         }
         if let Some(Asked { tenant, path, mode, user_id }) = &self.asked {
-            tenant.write(self.tenant.as_deref(), &mut line);
+            tenant.write(self.tenant.as_deref(), line);
             line.text("path", path.as_str())
                 .flag("permanent", *mode == Mode::Permanent)
                 .text_if("user_id", user_id.as_ref().map(UserId::as_str));
         }
-        self.write_end(&mut line);
+        line.text_if("policy", self.decided_by.as_ref().map(|by| by.sha256.as_str()));
+    }
+
+    /// What became of it.
+    pub(super) fn write_became(&self, took: Duration, line: &mut JsonLine<'_>) {
+        line.text("decision", if self.is_allowed() { "allow" } else { "deny" });
+        self.write_end(line);
         let shadow_rules = self.unheeded.iter().map(|cited| cited.rule.as_str());
         line.texts_if_any("shadow_rules", shadow_rules);
         line.texts_if_any("shadow_limits", self.shadow_limits.iter().map(LimitName::as_str));
-        if let Some(Smh { status, code, request_id }) = &self.smh {
-            line.number("smh_status", u64::from(*status)).text_if("smh_code", code.as_deref());
-            line.text_if("smh_request_id", request_id.as_deref());
+        if let Some(smh) = &self.smh {
+            line.number("smh_status", u64::from(smh.status))
+                .text_if("smh_code", smh.code.as_deref());
+            line.text_if("smh_request_id", smh.request_id.as_deref());
+            self.write_reversible(smh, line);
         }
         match self.meaning {
             Meaning::AsItSays => {}
@@ -51,7 +66,30 @@ impl Record {
         }
         line.text_if("cause", self.cause.as_deref());
         line.number("duration_us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        line.end();
+    }
+
+    /// SMH says 200 and what restores the file, or 204 where nothing does (smh-api.md 2.2).
+    fn write_reversible(&self, smh: &Smh, line: &mut JsonLine<'_>) {
+        match (smh.status, smh.recycled_item_id) {
+            (200, Some(id)) => {
+                line.number("recycled_item_id", id).flag("reversible", true);
+            }
+            (204, _) => {
+                line.flag("reversible", false);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether every check let it through, whatever came after.
+    fn is_allowed(&self) -> bool {
+        match &self.ended {
+            Some(Ended::Relayed(_)) | Some(Ended::DryRun(None)) => true,
+            Some(Ended::Refused(refusal) | Ended::DryRun(Some(refusal))) => {
+                matches!(**refusal, Refusal::Upstream(_) | Refusal::TokenUnavailable)
+            }
+            None => self.tenant.is_some(),
+        }
     }
 
     fn write_peer(&self, line: &mut JsonLine<'_>) {
@@ -79,7 +117,7 @@ impl Record {
             Some(Ended::Refused(refusal)) => {
                 line.number("status", u64::from(refusal.code().status().as_u16()));
                 self.write_refusal(refusal, line);
-                line.text("outcome", refusal.outcome().as_str());
+                line.text("outcome", became(refusal).as_str());
             }
             Some(Ended::DryRun(refusal)) => {
                 line.number("status", 202).flag("dry_run", true);
@@ -87,11 +125,10 @@ impl Record {
                     Some(refusal) => self.write_refusal(refusal, line),
                     None => self.write_cited(line),
                 }
-                line.text("outcome", Outcome::NotSent.as_str());
+                line.text("outcome", Became::NotSent.as_str());
             }
             None => {
-                let outcome =
-                    if self.tries.sent() > 0 { Outcome::Unknown } else { Outcome::NotSent };
+                let outcome = if self.tries.sent() > 0 { Became::Unknown } else { Became::NotSent };
                 line.text("code", "Abandoned");
                 self.write_cited(line);
                 line.text("outcome", outcome.as_str());
@@ -99,7 +136,7 @@ impl Record {
         }
     }
 
-    fn write_cited(&self, line: &mut JsonLine<'_>) {
+    pub(super) fn write_cited(&self, line: &mut JsonLine<'_>) {
         let Some(Citation { rule, ticket }) = self.cited() else { return };
         line.text("rule", rule.as_str());
         line.text_if("ticket", ticket.as_ref().map(Ticket::as_str));
@@ -116,42 +153,29 @@ impl Record {
     }
 }
 
+/// What it refuses was not to be sent, unless only SMH kept it from that.
+fn became(refusal: &Refusal) -> Became {
+    match (refusal.outcome(), refusal) {
+        (Outcome::Unknown, _) => Became::Unknown,
+        (Outcome::NotSent, Refusal::Upstream(_) | Refusal::TokenUnavailable) => Became::NotSent,
+        (Outcome::NotSent, _) => Became::Refused,
+    }
+}
+
 impl AskedTenant {
     /// As the configuration has it once it is permitted, and as the caller wrote it before.
     fn write(&self, permitted: Option<&Tenant>, line: &mut JsonLine<'_>) {
         match (permitted, self) {
             (Some(tenant), _) => line
                 .text("tenant", tenant.name.as_str())
-                .text("library", tenant.library.id.as_str()),
+                .text("library", tenant.library.id.as_str())
+                .text("space", tenant.space.as_str()),
             (None, Self::Named(name)) => line.text("tenant", name),
             (None, Self::Space { library, space }) => {
                 line.text("library", library).text("space", space)
             }
         };
     }
-}
-
-/// RFC 3339 with microseconds, in UTC.
-fn timestamp(line: &mut JsonLine<'_>) {
-    let now = OffsetDateTime::now_utc();
-    let mut text = *b"0000-00-00T00:00:00.000000Z";
-    let fields = [
-        (0, 4, u32::try_from(now.year()).unwrap_or(0)),
-        (5, 2, u32::from(u8::from(now.month()))),
-        (8, 2, u32::from(now.day())),
-        (11, 2, u32::from(now.hour())),
-        (14, 2, u32::from(now.minute())),
-        (17, 2, u32::from(now.second())),
-        (20, 6, now.microsecond()),
-    ];
-    for (from, width, mut number) in fields {
-        for digit in text.iter_mut().skip(from).take(width).rev() {
-            // A remainder of 10 is one digit.
-            *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-            number /= 10;
-        }
-    }
-    line.text("time", std::str::from_utf8(&text).unwrap_or_default());
 }
 
 /// The peer as text, without an allocation.
@@ -196,7 +220,10 @@ mod tests {
         assert_eq!(written(named, None), r#"{"tenant":"t1"}"#);
         assert_eq!(written(by_space, None), r#"{"library":"lib","space":"space"}"#);
         for asked in [named, by_space] {
-            assert_eq!(written(asked, Some(&tenant)), r#"{"tenant":"t1","library":"lib"}"#);
+            assert_eq!(
+                written(asked, Some(&tenant)),
+                r#"{"tenant":"t1","library":"lib","space":"space"}"#
+            );
         }
     }
 

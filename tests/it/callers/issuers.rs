@@ -101,7 +101,7 @@ async fn without_any_keys_tokens_have_to_wait_and_other_callers_do_not() {
     let lines = gateway.stop().await;
     let refused = lines.iter().find(|line| line["status"] == 503).unwrap();
     let (code, outcome) = (&refused["code"], &refused["outcome"]);
-    assert_eq!((code, outcome), (&json!("IssuerKeysUnavailable"), &json!("not_sent")), "{refused}");
+    assert_eq!((code, outcome), (&json!("IssuerKeysUnavailable"), &json!("refused")), "{refused}");
 }
 
 #[tokio::test]

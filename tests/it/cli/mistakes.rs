@@ -232,11 +232,11 @@ async fn a_glob_says_what_is_wrong_with_it() {
 
 #[tokio::test]
 async fn what_this_version_lacks_is_not_yet_supported() {
-    let yaml = GATEWAY.replace("workers: 2", "audit: { file: audit.jsonl }");
+    let yaml = GATEWAY.replace("workers: 2", "admin: { allow_quit: true }");
     insta::assert_snapshot!(mistakes(yaml, Some(POLICY)).await, @r#"
-    gateway.yaml:12:1: `audit` is not yet supported
-       12 | audit: { file: audit.jsonl }
-          | ^^^^^
+    gateway.yaml:12:10: `allow_quit` is not yet supported
+       12 | admin: { allow_quit: true }
+          |          ^^^^^^^^^^
     "#);
 }
 

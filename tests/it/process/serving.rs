@@ -30,11 +30,13 @@ async fn a_delete_is_served_and_leaves_one_line() {
     assert!(time.len() == 27 && time.ends_with('Z'), "{time}");
     assert!(take("peer").as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(take("duration_us").as_u64().unwrap() > 0);
+    assert_eq!(take("policy").as_str().unwrap().len(), 64);
     let rest = json!({
         "event": "delete", "request_id": "mine", "caller": "app", "proof": "api_key",
-        "tenant": "t1",
-        "library": "smhxxx", "path": "2025/a b.jpg", "permanent": false, "user_id": "u1",
+        "tenant": "t1", "library": "smhxxx", "space": "spacexxx", "path": "2025/a b.jpg",
+        "permanent": false, "user_id": "u1", "decision": "allow",
         "status": 200, "outcome": "relayed", "smh_status": 200, "smh_request_id": peer_of_smh,
+        "recycled_item_id": 1, "reversible": true,
     });
     assert_eq!(line, rest);
 }
@@ -87,19 +89,19 @@ async fn every_delete_leaves_one_line_with_the_fields_that_are_documented() {
     let gists: Vec<_> = lines.iter().map(gist).collect();
     let mut gists = gists.join("\n");
     gists.push('\n');
-    insta::assert_snapshot!(gists, @r#"
-    502 UpstreamProtocolError unknown [caller cause library path permanent proof tenant]
-    404 - relayed [caller library path permanent proof smh_code smh_request_id smh_status tenant]
-    403 PermanentDeleteBlocked not_sent [caller path permanent proof tenant]
-    403 DeniedByRule not_sent [caller path permanent proof rule tenant]
-    400 InvalidPath not_sent []
-    403 TenantNotGranted not_sent [caller path permanent proof tenant]
-    404 - relayed [caller library path permanent proof smh_code smh_request_id smh_status tenant]
-    429 RateLimited not_sent [caller library limit path permanent proof tenant]
-    401 Unauthenticated not_sent [path permanent reason tenant]
-    202 DeniedByRule not_sent [caller dry_run path permanent proof rule tenant]
-    400 InvalidRequest not_sent []
-    "#);
+    insta::assert_snapshot!(gists, @"
+    502 UpstreamProtocolError unknown [caller cause decision library path permanent policy proof space tenant]
+    404 - relayed [caller decision library path permanent policy proof smh_code smh_request_id smh_status space tenant]
+    403 PermanentDeleteBlocked refused [caller decision path permanent policy proof tenant]
+    403 DeniedByRule refused [caller decision path permanent policy proof rule tenant]
+    400 InvalidPath refused [decision]
+    403 TenantNotGranted refused [caller decision path permanent policy proof tenant]
+    404 - relayed [caller decision library path permanent policy proof smh_code smh_request_id smh_status space tenant]
+    429 RateLimited refused [caller decision library limit path permanent policy proof space tenant]
+    401 Unauthenticated refused [decision path permanent reason tenant]
+    202 DeniedByRule not_sent [caller decision dry_run path permanent policy proof rule tenant]
+    400 InvalidRequest refused [decision]
+    ");
 }
 
 #[tokio::test]

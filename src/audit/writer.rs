@@ -1,0 +1,319 @@
+//! The thread that writes a journal.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::audit::unfinished::unfinished;
+use crate::audit::{Audit, AuditPlan, Queue, Shared, Unwritten, Waiting};
+use crate::journal::{Appender, Head, OpenError, Recovered, compress, prune};
+use crate::log::JsonLine;
+use crate::metrics::AuditMetrics;
+
+/// Why a journal cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It cannot be opened.
+    #[error("`audit.file` cannot be used: {0}")]
+    Open(#[from] OpenError),
+    /// It cannot be read or written.
+    #[error("`audit.file` cannot be used: {0}: {1}")]
+    Io(PathBuf, #[source] std::io::Error),
+}
+
+impl Audit {
+    /// Opens the journal, says in it that a gateway begins, and which deletes an earlier one left without
+    /// their outcome. `policy` is the hash of what is in force. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(plan: AuditPlan, policy: &str, metrics: AuditMetrics) -> Result<Self, StartError> {
+        let (mut appender, recovered) = Appender::open(&plan.file)?;
+        let fail = |error| StartError::Io(plan.file.clone(), error);
+        let left = unfinished(&plan.file).map_err(fail)?;
+        let run = begin(&mut appender, &recovered, policy, left.len());
+        for intent in &left {
+            appender.add(&intent.closing_body());
+        }
+        appender.commit(plan.durability).map_err(fail)?;
+        tell(&plan, &recovered, &left, appender.head());
+        metrics.is_up.set(1);
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue::default()),
+            arrived: Condvar::new(),
+            head: Mutex::new(appender.head()),
+            fault: Mutex::new(None),
+            is_broken: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
+            metrics,
+        });
+        let writer = Writer::new(appender, plan.clone(), Arc::clone(&shared));
+        let thread = thread::Builder::new().name("journal".to_owned()).spawn(|| writer.work());
+        let thread = Mutex::new(Some(thread.map_err(fail)?));
+        Ok(Self { plan, shared, run, deletes: AtomicU64::new(0), thread })
+    }
+}
+
+fn begin(appender: &mut Appender, recovered: &Recovered, policy: &str, left: usize) -> u64 {
+    appender.add(&body("start", |line| {
+        line.text("version", env!("CARGO_PKG_VERSION"));
+        line.number("pid", u64::from(std::process::id()));
+        line.text("policy", policy);
+        if let Some((_, bytes)) = &recovered.torn {
+            line.number("torn_bytes", *bytes);
+        }
+        line.number("unfinished", left as u64);
+    }));
+    appender.added()
+}
+
+fn tell(plan: &AuditPlan, recovered: &Recovered, left: &[super::unfinished::Intent], head: Head) {
+    let file = plan.file.display();
+    if let Some((aside, bytes)) = &recovered.torn {
+        let aside = aside.display();
+        tracing::warn!(%file, %aside, bytes, "the last line of the journal had no end: it was put aside");
+    }
+    if recovered.no_record {
+        tracing::error!(%file, "no record is in the journal that the next one could follow: it begins anew");
+    }
+    for intent in left.iter().take(MOST_NAMED) {
+        let (tenant, path, request_id) = intent.names();
+        tracing::error!(
+            tenant,
+            path,
+            request_id,
+            "an earlier gateway ended before it heard what became of this delete"
+        );
+    }
+    if left.len() > MOST_NAMED {
+        tracing::error!(
+            more = left.len() - MOST_NAMED,
+            "and of more: `audit list --outcome unknown`"
+        );
+    }
+    tracing::info!(target: "smh_gateway::audit", %file, %head, "the journal is open");
+}
+
+/// The fields of a record, without braces.
+fn body(event: &str, fields: impl FnOnce(&mut JsonLine<'_>)) -> Vec<u8> {
+    let mut object = Vec::with_capacity(256);
+    let mut line = JsonLine::new(&mut object);
+    line.now().text("event", event);
+    fields(&mut line);
+    line.end();
+    object.pop();
+    object.remove(0);
+    object
+}
+
+struct Writer {
+    appender: Appender,
+    plan: AuditPlan,
+    shared: Arc<Shared>,
+    /// Records that were not written since it is broken.
+    lost: u64,
+    /// When the file was begun, as far as this process knows.
+    begun: Instant,
+    looked: Instant,
+    head_told: (Head, Instant),
+    helper: Option<thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    fn new(appender: Appender, plan: AuditPlan, shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
+        let head_told = (appender.head(), now);
+        Self { appender, plan, shared, lost: 0, begun: now, looked: now, head_told, helper: None }
+    }
+
+    fn work(mut self) {
+        let (mut bodies, mut waiting) = (Vec::new(), Vec::new());
+        loop {
+            let closing = self.take(&mut bodies, &mut waiting);
+            if !waiting.is_empty() {
+                self.write(&bodies, &mut waiting);
+                bodies.clear();
+                // One large moment is not held for ever.
+                bodies.shrink_to(ROOM_BYTES);
+            } else if closing {
+                return self.end();
+            }
+            self.look_after();
+        }
+    }
+
+    /// Waits for records; at most until it is time to look after the file.
+    fn take(&self, bodies: &mut Vec<u8>, waiting: &mut Vec<Waiting>) -> bool {
+        let mut queue = self.shared.queue.lock();
+        if queue.waiting.is_empty() && !queue.closing {
+            self.shared.arrived.wait_for(&mut queue, LOOK_EACH);
+        }
+        std::mem::swap(&mut queue.bodies, bodies);
+        std::mem::swap(&mut queue.waiting, waiting);
+        queue.closing
+    }
+
+    fn write(&mut self, bodies: &[u8], waiting: &mut Vec<Waiting>) {
+        let is_broken = self.shared.is_broken.load(Ordering::Relaxed);
+        let written = if is_broken {
+            Err(Unwritten)
+        } else {
+            for one in &*waiting {
+                self.appender.add(bodies.get(one.body.clone()).unwrap_or_default());
+            }
+            self.commit()
+        };
+        if written.is_err() {
+            self.lost += waiting.len() as u64;
+        } else {
+            self.shared.metrics.written(waiting.len() as u64);
+        }
+        for Waiting { told, .. } in waiting.drain(..) {
+            match told {
+                // Who does not wait any more knows what else to do.
+                Some(told) => drop(told.send(written)),
+                None if written.is_err() => {
+                    self.shared.metrics.lost.inc();
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), Unwritten> {
+        let begun = Instant::now();
+        match self.appender.commit(self.plan.durability) {
+            Ok(()) => {
+                self.shared.metrics.committed(begun.elapsed());
+                *self.shared.head.lock() = self.appender.head();
+                Ok(())
+            }
+            Err(error) => {
+                self.broken(&error.to_string());
+                Err(Unwritten)
+            }
+        }
+    }
+
+    fn broken(&self, error: &str) {
+        let file = self.plan.file.display();
+        let before = self.shared.fault.lock().replace(error.to_owned());
+        if before.as_deref() != Some(error) {
+            let then = self.plan.when_unavailable.as_str();
+            tracing::error!(%file, error, when_unavailable = then, "the journal cannot be written; it is tried again and again");
+        }
+        self.shared.metrics.failures.inc();
+        self.shared.metrics.is_up.set(0);
+        self.shared.is_broken.store(true, Ordering::Relaxed);
+    }
+
+    fn look_after(&mut self) {
+        let reopen = self.shared.reopen.swap(false, Ordering::Relaxed);
+        if self.looked.elapsed() < LOOK_EACH && !reopen {
+            return;
+        }
+        self.looked = Instant::now();
+        if self.shared.is_broken.load(Ordering::Relaxed) {
+            self.try_again();
+        } else if reopen || self.appender.is_moved() {
+            match self.appender.reopen() {
+                Ok(_) => self.begun = Instant::now(),
+                Err(error) => self.broken(&error.to_string()),
+            }
+        } else if self.is_full() {
+            self.rotate();
+        }
+        let (told, at) = self.head_told;
+        if told != self.appender.head() && at.elapsed() >= TELL_HEAD_EACH {
+            self.tell_head();
+        }
+    }
+
+    fn try_again(&mut self) {
+        if let Err(error) = self.appender.reopen() {
+            return self.broken(&error.to_string());
+        }
+        let lost = self.lost;
+        self.appender.add(&body("resumed", |line| {
+            line.number("lost", lost);
+        }));
+        if self.commit().is_ok() {
+            self.lost = 0;
+            *self.shared.fault.lock() = None;
+            self.shared.metrics.is_up.set(1);
+            self.shared.is_broken.store(false, Ordering::Relaxed);
+            tracing::warn!(file = %self.plan.file.display(), lost, "the journal is written again");
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let rotate = self.plan.rotate;
+        let length = self.appender.length();
+        let is_large = rotate.bytes.is_some_and(|most| length >= most);
+        let is_old = rotate.age.is_some_and(|most| self.begun.elapsed() >= most);
+        length > 0 && (is_large || is_old)
+    }
+
+    fn rotate(&mut self) {
+        match self.appender.rotate() {
+            Ok(full) => {
+                self.begun = Instant::now();
+                self.tend(full);
+            }
+            // Whatever it left behind, the file is looked for anew.
+            Err(error) => self.broken(&format!("it is full, and cannot be moved away: {error}")),
+        }
+    }
+
+    /// Compresses and deletes full files, which takes its time.
+    fn tend(&mut self, full: PathBuf) {
+        if let Some(helper) = self.helper.take_if(|helper| helper.is_finished()) {
+            // It does not fail; if it did, the next file is tended all the same.
+            let _ = helper.join();
+        }
+        if self.helper.is_some() {
+            // What it leaves is not lost: it is there as it is.
+            return;
+        }
+        let plan = self.plan.clone();
+        let tend = move || {
+            let compressed = if plan.compress { compress(&full) } else { Ok(()) };
+            let pruned = prune(&plan.file, plan.keep, SystemTime::now());
+            if let Err(error) = compressed.and(pruned.map(drop)) {
+                tracing::warn!(file = %full.display(), %error, "a full file of the journal cannot be compressed or deleted");
+            }
+        };
+        self.helper = thread::Builder::new().name("journal-files".to_owned()).spawn(tend).ok();
+    }
+
+    fn tell_head(&mut self) {
+        let head = self.appender.head();
+        tracing::info!(target: "smh_gateway::audit", %head, "the head of the journal");
+        self.head_told = (head, Instant::now());
+    }
+
+    fn end(mut self) {
+        if !self.shared.is_broken.load(Ordering::Relaxed) {
+            self.appender.add(&body("stop", |_| {}));
+            let _ = self.commit();
+        }
+        self.tell_head();
+        if let Some(helper) = self.helper.take() {
+            let _ = helper.join();
+        }
+    }
+}
+
+/// How often the file is looked after, and tried again.
+const LOOK_EACH: Duration = Duration::from_millis(500);
+
+/// So much of the journal can be proved by what is kept elsewhere.
+const TELL_HEAD_EACH: Duration = Duration::from_secs(600);
+
+const MOST_NAMED: usize = 100;
+
+const ROOM_BYTES: usize = 256 * 1024;

@@ -1,0 +1,84 @@
+//! A gateway that is killed at any moment, two hundred times.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::support::binary::Binary;
+use crate::support::{Folder, Smh, request};
+
+const ROUNDS: u32 = 200;
+
+/// Deletes, one after the other, until nobody answers.
+async fn load(address: std::net::SocketAddr, round: u32, caller: u32) {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return };
+    let mut answer = [0; 4_096];
+    for number in 0_u32.. {
+        let target = format!("/v1/files/t1/{round}-{caller}-{number}");
+        let asked = request(&target, &[]).replace("Connection: close\r\n", "");
+        if stream.write_all(asked.as_bytes()).await.is_err() {
+            return;
+        }
+        if !matches!(stream.read(&mut answer).await, Ok(1..)) {
+            return;
+        }
+    }
+}
+
+/// The last segment of each path that SMH received, and how often.
+fn received(smh: &Smh) -> HashMap<String, usize> {
+    let mut received = HashMap::new();
+    for target in smh.targets() {
+        let path = target.split('?').next().unwrap();
+        *received.entry(path.rsplit('/').next().unwrap().to_owned()).or_default() += 1;
+    }
+    received
+}
+
+#[tokio::test]
+async fn after_any_kill_the_journal_has_every_delete_that_smh_received_and_none_twice() {
+    let smh = Smh::start().await;
+    let folder = Folder::new(&with_journal("  rotate: { mib: 64 }\n"), None, smh.address);
+    for round in 0..ROUNDS {
+        let binary = Binary::serve(&folder).await;
+        let mut callers = JoinSet::new();
+        (0..8).for_each(|caller| {
+            callers.spawn(load(binary.data[0], round, caller));
+        });
+        // From before the first answer to some hundred deletes.
+        let moment = std::time::Duration::from_micros(u64::from(round * 7_919 % 20_000));
+        tokio::time::sleep(moment).await;
+        binary.signal("KILL");
+        binary.ended().await;
+        callers.join_all().await;
+    }
+    // The last one ends in order, and closes what the others left.
+    let binary = Binary::serve(&folder).await;
+    binary.signal("TERM");
+    binary.ended().await;
+
+    let records = records(&folder.path("audit.jsonl"));
+    let (intents, deletes) = (of(&records, "intent"), of(&records, "delete"));
+    let intended: HashSet<_> = intents.iter().map(|one| one["path"].as_str().unwrap()).collect();
+    let received = received(&smh);
+    assert!(received.len() > 1_000, "{} deletes in {ROUNDS} rounds", received.len());
+    for (path, times) in &received {
+        assert!(
+            intended.contains(path.as_str()),
+            "SMH received {path}, which is not in the journal"
+        );
+        assert_eq!(*times, 1, "{path}");
+    }
+    let names = |records: &[&Value]| {
+        records.iter().map(|one| one["delete"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (intended, ended) = (names(&intents), names(&deletes));
+    let once: HashSet<_> = ended.iter().collect();
+    assert_eq!(once.len(), ended.len(), "what became of a delete is reported twice");
+    assert!(intended.iter().all(|name| once.contains(name)), "an intent without an outcome");
+    let unknown = deletes.iter().filter(|one| one["outcome"] == "unknown").count();
+    assert!(unknown > 0, "none was killed in the middle of a delete");
+}
