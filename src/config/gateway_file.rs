@@ -13,6 +13,7 @@ use crate::config::limit_store_file::{LimitStore, limit_store};
 use crate::config::listener_file::{Listener, listeners, socket_path};
 use crate::config::report::Report;
 use crate::config::source::Spanned;
+use crate::config::undo_file::{Undo, undo};
 use crate::config::yaml::{Node, Value};
 use crate::directory::UserIdRule;
 use crate::ids::{CallerName, IssuerName, LibraryId, SpaceId, TenantName, UserId};
@@ -40,6 +41,7 @@ pub(super) struct GatewayFile {
     pub(super) log: DeleteLog,
     pub(super) policy: Option<Spanned<PathBuf>>,
     pub(super) policy_tests: Vec<Spanned<PathBuf>>,
+    pub(super) undo: Option<Undo>,
 }
 
 pub(super) struct Upstream {
@@ -140,15 +142,16 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         decode::named(node, "an issuer", report, |name| IssuerName::try_from(name), issuer)
     });
     let limits = limit_settings(&mut fields);
-    for later in ["audit", "undo"] {
-        fields.not_yet_supported(later);
-    }
+    let undo = fields.or_with("undo", None, |node, report| undo(node, report).map(Some));
+    fields.not_yet_supported("audit");
     fields.finish();
     let sections = [listeners.is_some(), admin.is_some(), upstream.is_some(), libraries.is_some()];
     let people = [tenants.is_some(), callers.is_some(), jwt_issuers.is_some()];
     let others = [shutdown.is_some(), log.is_some(), policy_tests.is_some(), limits.is_some()];
+    let undo_is_whole = undo.is_some();
     Some(GatewayFile {
-        whole: sections.into_iter().chain(people).chain(others).all(|is_there| is_there),
+        whole: undo_is_whole
+            && sections.into_iter().chain(people).chain(others).all(|is_there| is_there),
         listeners: listeners.unwrap_or_default(),
         admin: admin.unwrap_or(DEFAULT_ADMIN),
         limits: limits.unwrap_or_default(),
@@ -162,6 +165,7 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         log: log.unwrap_or(DeleteLog::Stdout),
         policy,
         policy_tests: policy_tests.unwrap_or_default(),
+        undo: undo.flatten(),
     })
 }
 
