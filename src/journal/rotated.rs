@@ -1,0 +1,115 @@
+//! The files of a journal that are full: what they are called, and how long they are kept.
+//!
+//! `audit.jsonl.000000001234` begins with record 1234; `.gz` behind that is the same, compressed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::journal::appender::sync_folder;
+
+/// A full file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rotated {
+    /// Its first record.
+    pub first_seq: u64,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// How many full files are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// So many; `None`: all.
+    pub files: Option<usize>,
+    /// Those whose last record is not older than this; `None`: all.
+    pub age: Option<Duration>,
+}
+
+pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(what);
+    PathBuf::from(name)
+}
+
+pub(super) fn name(path: &Path, first_seq: u64) -> PathBuf {
+    beside(path, &format!("{first_seq:012}"))
+}
+
+/// The full files of a journal, the oldest first. Of one that is there both ways, the plain one.
+///
+/// # Errors
+/// Where its folder cannot be read.
+pub fn all(path: &Path) -> io::Result<Vec<Rotated>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+        let entry = entry?;
+        let file = entry.file_name();
+        let Some(rest) = file.to_str().and_then(|file| file.strip_prefix(name)?.strip_prefix('.'))
+        else {
+            continue;
+        };
+        let digits = rest.strip_suffix(".gz").unwrap_or(rest);
+        if digits.len() >= 12
+            && let Ok(first_seq) = digits.parse()
+        {
+            found.push(Rotated { first_seq, path: entry.path() });
+        }
+    }
+    found.sort();
+    found.dedup_by_key(|rotated| rotated.first_seq);
+    Ok(found)
+}
+
+/// Compresses a full file. It is there as it was until it is there compressed.
+///
+/// # Errors
+/// Where that cannot be read or written; the file stays as it was.
+pub fn compress(path: &Path) -> io::Result<()> {
+    let (new, done) = (beside(path, "gz.new"), beside(path, "gz"));
+    let compressed = (|| {
+        let mut options = OpenOptions::new();
+        let out = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut encoder = GzEncoder::new(out, Compression::default());
+        io::copy(&mut File::open(path)?, &mut encoder)?;
+        encoder.finish()?.sync_all()?;
+        // How old it is counts from its last record.
+        let modified = fs::metadata(path)?.modified()?;
+        File::open(&new)?.set_modified(modified)?;
+        fs::rename(&new, &done)?;
+        sync_folder(path)
+    })();
+    if let Err(error) = compressed {
+        // A disk that is full is not made fuller.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
+    fs::remove_file(path)
+}
+
+/// Deletes full files of which there are too many, or which are too old. Returns which.
+///
+/// # Errors
+/// Where one cannot be deleted.
+pub fn prune(path: &Path, keep: Keep, now: SystemTime) -> io::Result<Vec<PathBuf>> {
+    let all = all(path)?;
+    let too_many = keep.files.map_or(0, |files| all.len().saturating_sub(files));
+    let mut gone = Vec::new();
+    for (index, rotated) in all.into_iter().enumerate() {
+        let modified = fs::metadata(&rotated.path)?.modified()?;
+        let age = now.duration_since(modified).unwrap_or(Duration::ZERO);
+        if index < too_many || keep.age.is_some_and(|most| age > most) {
+            fs::remove_file(&rotated.path)?;
+            gone.push(rotated.path);
+        }
+    }
+    Ok(gone)
+}
