@@ -79,8 +79,7 @@ fn mint(node: &Node, report: &mut Report) -> Option<MintPlan> {
         Some(grant) if *grant != Grant::least_that_restores() => {
             if reason.is_none_or(|reason| reason.is_empty()) {
                 let problem = Problem::error(place, "this grant is more than an undo needs");
-                let help =
-                    "say why in `grant_reason`, or leave `grant` out for `restore_recycled`";
+                let help = "say why in `grant_reason`, or leave `grant` out for `restore_recycled`";
                 fields.report().push(problem.with_help(help));
             }
         }
