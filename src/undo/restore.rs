@@ -7,7 +7,7 @@ use crate::undo::gather::Deleted;
 use crate::undo::ledger::Ledger;
 use crate::undo::order::{Order, Said, Way, is_still_there, send};
 use crate::undo::plan::{Fate, Plan};
-use crate::undo::smh::{MOST_TRIES, Smh, Trouble, pause};
+use crate::undo::smh::{MOST_TRIES, MOST_TRIES_WHILE_BUSY, Smh, Trouble, pause};
 use crate::undo::{How, OnConflict, OnLostParent, Space};
 
 /// What became of a file that was to be brought back.
@@ -185,15 +185,15 @@ impl Run<'_, '_> {
         while !left.is_empty() {
             let ids: Vec<u64> = left.iter().map(|job| job.id).collect();
             let order = Order { space, ids: &ids, how: self.how, way };
-            let cause = match send(self.smh, &order).await {
+            let (cause, most) = match send(self.smh, &order).await {
                 Ok(said) => {
                     left = self.hear(left, &said, way, alone);
-                    "it does not say what became of all".to_owned()
+                    ("SMH did not say what became of all".to_owned(), MOST_TRIES)
                 }
-                Err(Trouble::Busy(cause)) => cause,
+                Err(Trouble::Busy(cause)) => (cause, MOST_TRIES_WHILE_BUSY),
                 Err(Trouble::Unclear(cause)) => {
                     left.iter_mut().for_each(|job| job.is_doubtful = true);
-                    cause
+                    (cause, MOST_TRIES)
                 }
                 Err(Trouble::Refused { status, code }) => {
                     return self.refused(left, status, &code, way, alone);
@@ -206,8 +206,9 @@ impl Run<'_, '_> {
             if left.is_empty() {
                 break;
             }
-            if tries == MOST_TRIES {
-                self.give_up(left, None, &format!("given up after {tries} tries: {cause}"));
+            if tries >= most {
+                let cause = format!("given up after {} tries: {cause}", tries + 1);
+                self.give_up(left, None, &cause);
                 return Went::Stuck;
             }
             pause(tries).await;

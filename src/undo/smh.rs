@@ -49,6 +49,16 @@ pub(super) enum Trouble {
     NotOpen(NotOpen),
 }
 
+impl Trouble {
+    fn most_tries(&self) -> u32 {
+        match self {
+            Self::Busy(_) => MOST_TRIES_WHILE_BUSY,
+            Self::Unclear(_) => MOST_TRIES,
+            Self::Refused { .. } | Self::NotOpen(_) => 0,
+        }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -117,7 +127,7 @@ impl<'s> Smh<'s> {
         loop {
             match self.ask(space, &question, timeout).await {
                 Ok(answer) => return Ok(answer.body),
-                Err(Trouble::Busy(_) | Trouble::Unclear(_)) if tries < MOST_TRIES => {
+                Err(trouble) if tries < trouble.most_tries() => {
                     pause(tries).await;
                     tries += 1;
                 }
@@ -250,8 +260,11 @@ pub(super) async fn pause(tries: u32) {
     sleep(longest.mul_f64(0.75 + rand::random::<f64>() / 2.0)).await;
 }
 
-/// With the pauses between them a minute or two: SMH's bad moments are over by then.
-pub(super) const MOST_TRIES: u32 = 7;
+/// Tries after one that SMH may have acted on: each costs a look at what it was about.
+pub(super) const MOST_TRIES: u32 = 4;
+
+/// Tries after one on which it certainly did not act. With the pauses between them a few minutes.
+pub(super) const MOST_TRIES_WHILE_BUSY: u32 = 12;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
