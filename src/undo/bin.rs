@@ -10,7 +10,8 @@ use time::{Duration, OffsetDateTime};
 use crate::delete::encode_into;
 use crate::undo::Space;
 use crate::undo::gather::{Deleted, Gathered, What};
-use crate::undo::smh::Smh;
+use crate::undo::order::is_still_there;
+use crate::undo::smh::{Smh, Trouble};
 
 /// What was seen in a bin, as far as it is of use.
 #[derive(Debug, Default)]
@@ -37,6 +38,20 @@ impl View {
     /// Whether what was removed at about this time was seen, if it is there.
     pub(super) fn reaches(&self, time: OffsetDateTime) -> bool {
         self.all_since.is_some_and(|since| since <= time.saturating_sub(ABOUT))
+    }
+
+    /// With these items.
+    #[cfg(test)]
+    pub(super) fn of<'i>(
+        items: impl Iterator<Item = (u64, &'i str, OffsetDateTime)>,
+        all_since: Option<OffsetDateTime>,
+    ) -> Self {
+        let mut view = Self { all_since, ..Self::default() };
+        for (id, path, removed) in items {
+            view.items.insert(id, None);
+            view.paths.entry(path.to_owned()).or_default().push((removed, id));
+        }
+        view
     }
 
     /// Puts an item into it.
@@ -108,21 +123,21 @@ pub async fn look(
     smh: &mut Smh<'_>,
     space: &Space,
     gathered: &Gathered,
-    seen: &mut dyn FnMut(u64),
+    seen: &mut dyn FnMut(usize),
 ) -> Result<Option<View>, String> {
     let Some(wanted) = Wanted::of(gathered, space) else { return Ok(None) };
     let mut view = View::default();
-    let (mut marker, mut count, mut before) = (None, 0, None);
+    let (mut marker, mut ids, mut before) = (None, HashSet::new(), None);
     for _ in 0..MOST_PAGES {
         let listing = page(smh, space, marker.as_deref()).await?;
-        count += listing.contents.len() as u64;
-        seen(count);
         for item in &listing.contents {
+            // What is deleted meanwhile moves the others onto the next page.
+            if !ids.insert(item.recycled_item_id) {
+                continue;
+            }
             let removed = item.removal_time.as_deref();
             let removed = removed.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
-            let Some(removed) = removed else {
-                return Err("SMH's list of the recycle bin says no times".to_owned());
-            };
+            let removed = removed.ok_or("SMH's list of the recycle bin says no times")?;
             if before.is_some_and(|before| removed > before) {
                 // What is behind it could be anything: nothing is concluded from what is missing.
                 return Ok(Some(View { all_since: None, ..view }));
@@ -130,19 +145,39 @@ pub async fn look(
             before = Some(removed);
             view.add(item, removed, &wanted);
         }
+        seen(ids.len());
         let next = listing.next_marker.as_ref().and_then(text_of);
         if next.is_none() || next == marker || listing.contents.is_empty() {
             view.all_since = Some(OffsetDateTime::UNIX_EPOCH);
             break;
         }
+        view.all_since = before;
         if before.is_some_and(|before| before < wanted.since) {
-            view.all_since = before;
             break;
         }
-        view.all_since = before;
         marker = next;
     }
+    confirm(smh, space, &wanted, &mut view).await.map_err(|trouble| trouble.to_string())?;
     Ok(Some(view))
+}
+
+/// What somebody restores or purges meanwhile moves others onto a page that was read already. So some of
+/// what is missing is asked for: if it is there, nothing is concluded from what is missing.
+async fn confirm(
+    smh: &mut Smh<'_>,
+    space: &Space,
+    wanted: &Wanted<'_>,
+    view: &mut View,
+) -> Result<(), Trouble> {
+    let missing: Vec<_> = wanted.ids.iter().filter(|id| !view.items.contains_key(id)).collect();
+    let every = missing.len().div_ceil(MOST_CHECKS).max(1);
+    for id in missing.into_iter().step_by(every) {
+        if is_still_there(smh, space, *id).await? {
+            view.items.insert(*id, None);
+            view.all_since = None;
+        }
+    }
+    Ok(())
 }
 
 async fn page(smh: &mut Smh<'_>, space: &Space, marker: Option<&str>) -> Result<Listing, String> {
@@ -175,6 +210,9 @@ const PAGE: u32 = 100;
 
 /// A hundred thousand items: then what is left is tried without having been seen.
 const MOST_PAGES: u32 = 1000;
+
+/// Items asked for one by one, of those that a list does not have.
+const MOST_CHECKS: usize = 20;
 
 /// How far SMH's clock and that of a gateway may be apart, and a record behind its delete.
 const ABOUT: Duration = Duration::minutes(10);

@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::ids::{LibraryId, SpaceId};
-use crate::journal::{Became, Entry, Event, JournalId, Line, Sealed};
+use crate::journal::{Became, Entry, Event, JournalId, Line, Sealed, Text};
 use crate::undo::{Selection, Space};
 
 /// A delete that is to be undone.
@@ -168,7 +168,7 @@ impl<'s> Gatherer<'s> {
 fn deleted(sealed: &Sealed<'_>, entry: &Entry<'_>) -> Option<Deleted> {
     let time = OffsetDateTime::parse(&entry.time, &Rfc3339).ok()?;
     let what = what(entry, time)?;
-    let text = |text: &Option<crate::journal::Text<'_>>| text.as_deref().map(str::to_owned);
+    let text = |text: &Option<Text<'_>>| text.as_deref().map(str::to_owned);
     Some(Deleted {
         journal: sealed.journal,
         seq: sealed.seq,
@@ -226,3 +226,94 @@ const LATE: Duration = Duration::minutes(10);
 
 /// No delete takes longer.
 const LONGEST: Duration = Duration::hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Head;
+
+    /// What is gathered of these records, which are of one journal; times are left out.
+    fn gathered(bodies: &[&str]) -> Vec<(u64, What)> {
+        let selection = Selection::default();
+        let (mut gatherer, mut head) = (Gatherer::new(&selection), Head::of_new());
+        for body in bodies {
+            let mut line = Vec::new();
+            let place = "\"time\":\"2026-11-25T13:00:00.000000Z\",\"library\":\"l\",\"space\":\"s\",\"path\":\"a\"";
+            head.seal(format!("{place},{body}").as_bytes(), &mut line);
+            gatherer.line(Line::Record(Sealed::parse(line.trim_ascii_end()).unwrap()));
+        }
+        let gathered = gatherer.end();
+        assert_eq!(gathered.notes.records, bodies.len() as u64);
+        gathered.deleted.into_iter().map(|one| (one.seq, one.what)).collect()
+    }
+
+    fn unknown(took_seconds: i64) -> What {
+        let time = OffsetDateTime::parse("2026-11-25T13:00:00Z", &Rfc3339).unwrap();
+        let from = time - SKEW - Duration::seconds(took_seconds);
+        What::Unknown { from, to: time + LATE }
+    }
+
+    #[test]
+    fn a_record_says_what_became_of_a_file() {
+        let relayed = |more: &str| {
+            format!("\"event\":\"delete\",\"delete\":\"d\",\"outcome\":\"relayed\",{more}")
+        };
+        for (body, what) in [
+            (
+                relayed("\"smh_status\":200,\"recycled_item_id\":7,\"reversible\":true"),
+                What::Recycled(7),
+            ),
+            (
+                relayed("\"smh_status\":200,\"recycled_item_id\":7,\"reversible\":false"),
+                What::BinOff,
+            ),
+            (relayed("\"smh_status\":204,\"permanent\":true"), What::Permanent),
+            (relayed("\"smh_status\":204,\"permanent\":false"), What::BinOff),
+            (relayed("\"smh_status\":200"), unknown(0)),
+            (relayed("\"smh_status\":503,\"duration_us\":5000000"), unknown(5)),
+            (relayed("\"smh_status\":500,\"permanent\":true"), What::UnknownForGood),
+            ("\"event\":\"intent\",\"delete\":\"d\"".into(), unknown(0)),
+            ("\"event\":\"intent\",\"permanent\":true".into(), What::UnknownForGood),
+            ("\"event\":\"delete\",\"outcome\":\"unknown\"".into(), unknown(0)),
+        ] {
+            assert_eq!(gathered(&[&body]), [(1, what)], "{body}");
+        }
+        for nothing in [
+            relayed("\"smh_status\":404"),
+            relayed("\"smh_status\":403"),
+            relayed("\"smh_status\":429"),
+            "\"event\":\"delete\",\"outcome\":\"refused\"".into(),
+            "\"event\":\"delete\",\"outcome\":\"not_sent\"".into(),
+            "\"event\":\"delete\",\"dry_run\":true,\"outcome\":\"refused\"".into(),
+            "\"event\":\"undo\",\"delete\":\"d\",\"recycled_item_id\":7".into(),
+            "\"event\":\"something_later\"".into(),
+        ] {
+            assert_eq!(gathered(&[&nothing]), [], "{nothing}");
+        }
+    }
+
+    #[test]
+    fn an_intent_counts_only_where_nothing_says_what_became_of_it() {
+        let intent = |delete| format!("\"event\":\"intent\",\"delete\":\"{delete}\"");
+        let over =
+            "\"event\":\"delete\",\"delete\":\"one\",\"outcome\":\"relayed\",\"smh_status\":404";
+        assert_eq!(gathered(&[&intent("one"), &intent("two"), over]), [(2, unknown(0))]);
+        assert_eq!(gathered(&[over, &intent("two")]), [(2, unknown(0))]);
+    }
+
+    #[test]
+    fn a_time_at_the_edge_of_all_times_is_one_like_any_other() {
+        let selection = Selection::default();
+        for year in ["0000", "9999"] {
+            let mut gatherer = Gatherer::new(&selection);
+            let mut line = Vec::new();
+            let body = format!(
+                "\"time\":\"{year}-01-01T00:00:00.000000Z\",\"event\":\"intent\",\"library\":\"l\",\
+                 \"space\":\"s\",\"path\":\"a\",\"duration_us\":18446744073709551615"
+            );
+            Head::of_new().seal(body.as_bytes(), &mut line);
+            gatherer.line(Line::Record(Sealed::parse(line.trim_ascii_end()).unwrap()));
+            assert_eq!(gatherer.end().deleted.len(), 1);
+        }
+    }
+}

@@ -57,16 +57,19 @@ impl Done {
 
     fn read(&mut self, reader: &mut Reader) -> io::Result<()> {
         while let Some(line) = reader.read()? {
-            let Line::Record(sealed) = line else { continue };
-            if let Ok(record) = serde_json::from_slice::<Record>(sealed.text()) {
-                self.record(record);
+            if let Line::Record(sealed) = line {
+                self.line(sealed.text());
             }
         }
         Ok(())
     }
 
-    fn record(&mut self, record: Record) {
-        let Record { event: Event::Undo, .. } = record else { return };
+    /// Takes in a record; what is none of an undo's says nothing.
+    pub(super) fn line(&mut self, text: &[u8]) {
+        let Ok(record) = serde_json::from_slice::<Record>(text) else { return };
+        if record.event != Event::Undo {
+            return;
+        }
         let library = LibraryId::try_from(record.library.as_str());
         let space = SpaceId::try_from(record.space.as_str());
         let (Ok(library), Ok(space)) = (library, space) else { return };

@@ -218,3 +218,73 @@ const FIRST_POLL: Duration = Duration::from_millis(250);
 
 /// What is not done by then is looked up file by file.
 const TASK_PATIENCE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(results: &str, ids: &[u64], way: Way) -> Vec<(u64, Said)> {
+        let results = serde_json::from_str(results).unwrap();
+        let mut said: Vec<_> = by_id(results, ids, way).into_iter().collect();
+        said.sort_by_key(|(id, _)| *id);
+        said
+    }
+
+    fn at(path: &str) -> Said {
+        Said::Restored(Some(path.to_owned()))
+    }
+
+    fn refused(status: u16, code: &str) -> Said {
+        Said::Refused { status, code: code.to_owned() }
+    }
+
+    #[test]
+    fn each_result_is_told_apart() {
+        let gone = "RecycledItemNotFound";
+        for (results, wanted) in [
+            (r#"[{"status":200,"recycledItemId":1,"path":["a","b"]}]"#, vec![(1, at("a/b"))]),
+            (r#"[{"status":200,"recycledItemId":1}]"#, vec![(1, Said::Restored(None))]),
+            (
+                r#"[{"status":404,"code":"RecycledItemNotFound","recycledItemId":2}]"#,
+                vec![(2, refused(404, gone))],
+            ),
+            (
+                r#"[{"status":429,"code":"RateLimitExceeded","recycledItemId":1}]"#,
+                vec![(1, Said::Later)],
+            ),
+            (
+                r#"[{"status":409,"code":"PathConflict","recycledItemId":1}]"#,
+                vec![(1, Said::Later)],
+            ),
+            (r#"[{"status":500,"recycledItemId":1}]"#, vec![(1, Said::Unclear)]),
+            (r#"[{"recycledItemId":1}]"#, vec![(1, Said::Unclear)]),
+            (
+                r#"[{"status":400,"code":"a b\n","recycledItemId":1}]"#,
+                vec![(1, refused(400, "without a code"))],
+            ),
+            // Twice: what was done counts, whichever comes first.
+            (
+                r#"[{"status":404,"code":"RecycledItemNotFound","recycledItemId":1},{"status":200,"recycledItemId":1,"path":["a"]},
+                    {"status":404,"code":"RecycledItemNotFound","recycledItemId":1}]"#,
+                vec![(1, at("a"))],
+            ),
+            // Without names they stand in their order, unless one is missing.
+            (
+                r#"[{"status":200,"path":["a"]},{"status":200,"path":["b"]}]"#,
+                vec![(1, at("a")), (2, at("b"))],
+            ),
+            (r#"[{"status":200,"path":["a"]}]"#, vec![]),
+            (r#"[]"#, vec![]),
+        ] {
+            assert_eq!(said(results, &[1, 2], Way::Batch), wanted, "{results}");
+        }
+    }
+
+    #[test]
+    fn one_on_its_own_says_a_path_and_nothing_else() {
+        assert_eq!(said(r#"[{"path":["a"]}]"#, &[7], Way::Alone), [(7, at("a"))]);
+        assert_eq!(said(r#"[{}]"#, &[7], Way::Alone), [(7, Said::Unclear)]);
+        let long = format!(r#"[{{"path":["{}"]}}]"#, "x".repeat(9000));
+        assert_eq!(said(&long, &[7], Way::Alone), [(7, Said::Unclear)]);
+    }
+}

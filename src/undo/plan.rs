@@ -271,3 +271,6 @@ fn keep_newest(items: &mut [Item]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
