@@ -84,7 +84,13 @@ impl LimitState {
         // One after the other, so that the last one to look is the last one to write.
         let mut complained = self.complained.lock();
         let saved = self.gateway.in_force().limits.saved(Instant::now(), SystemTime::now());
-        match write(&path, &saved.to_bytes()) {
+        let bytes = saved.to_bytes();
+        let fits = if bytes.len() <= MOST_BYTES {
+            Ok(())
+        } else {
+            Err(io::Error::other("it is too large"))
+        };
+        match fits.and_then(|()| write(&path, &bytes)) {
             Ok(()) if complained.take().is_some() => {
                 tracing::info!(file = %path.display(), "the state of rate limits is written again");
             }
@@ -139,4 +145,4 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// So many limits and keys as there can be.
-const MOST_BYTES: usize = 256 << 20;
+const MOST_BYTES: usize = 1 << 30;

@@ -14,7 +14,7 @@ use crate::admin::{self, Admin};
 use crate::directory::Fingerprint;
 use crate::gateway::InForce;
 use crate::ids::LimitName;
-use crate::limit_store::ShareOf;
+use crate::limit_store::{ShareOf, StoreFault};
 use crate::limits::{Key, LimitRule, Limits, Per};
 use crate::refusal::render::whole_seconds;
 
@@ -27,6 +27,9 @@ struct Grant {
     tenant: Option<String>,
     library: Option<String>,
     user_id: Option<String>,
+    /// Those without one are counted together.
+    #[serde(default)]
+    no_user_id: bool,
     add: u32,
     seconds: u64,
     reason: String,
@@ -71,19 +74,47 @@ impl Admin {
         let (limits, now) = (&in_force.limits, Instant::now());
         let mut shares: Vec<_> = limits.rules().flat_map(|rule| used_most(limits, rule)).collect();
         let Some(store) = &in_force.limit_store else { return shares };
-        let claim = |share: &Share<'_>| limits.claim_of(&share.rule.name, share.key, now);
+        let within = store.plan().response_timeout;
+        let claim = |share: &Share<'_>| limits.claim_of(&share.rule.name, share.key, within, now);
+        // Of each: it is one of these limits.
         let looks = self.limit_store.look(store, shares.iter().filter_map(claim).collect()).await;
         let of = |share: &'_ Share<'f>| (&share.rule.name, share.rule.per, share.key);
         let of: Vec<_> = shares.iter().map(of).collect();
         let of: Vec<ShareOf<'_>> = of.iter().map(|(name, per, key)| (*name, *per, key)).collect();
         let granted = self.limit_store.granted(store, &of).await;
         for (share, verdict) in shares.iter_mut().zip(looks) {
-            share.used = verdict.map_or(share.used, |verdict| verdict.used);
+            if let Some(verdict) = verdict {
+                (share.used, share.known_by) = (verdict.used, KnownBy::Store);
+            }
         }
-        for (share, granted) in shares.iter_mut().zip(granted.unwrap_or_default()) {
-            share.granted = granted.or(share.granted);
+        match granted {
+            Ok(granted) => shares.iter_mut().zip(granted).for_each(|(share, granted)| {
+                share.granted = granted;
+            }),
+            // Unknown, which is shown by who knows.
+            Err(_) => shares.iter_mut().for_each(|share| share.known_by = KnownBy::Gateway),
         }
         shares
+    }
+
+    /// Returns how many are granted now, and for how long.
+    async fn put_in_force(
+        &self,
+        in_force: &InForce,
+        rule: &LimitRule,
+        key: Key,
+        add: u32,
+        lasts: Duration,
+    ) -> Result<(i64, Duration), NotGranted> {
+        let Some(store) = &in_force.limit_store else {
+            let granted = in_force.limits.grant(&rule.name, key, add, lasts, Instant::now());
+            return if granted { Ok((i64::from(add), lasts)) } else { Err(NotGranted::TooMany) };
+        };
+        let granted = self.limit_store.grant(store, (&rule.name, rule.per, &key), add, lasts).await;
+        granted.map_err(|fault| match fault.charged_nothing() {
+            true => NotGranted::NotTold(fault),
+            false => NotGranted::Unknown(fault),
+        })
     }
 
     /// Grants so many deletes beyond a limit. `by` is who is at the other end of the socket.
@@ -118,32 +149,34 @@ impl Admin {
             return Err("`reason` says why, in at most 256 bytes on one line".to_owned());
         }
         let lasts = Duration::from_secs(grant.seconds);
-        let left = match &in_force.limit_store {
-            Some(store) => {
-                let of = (&rule.name, rule.per, &key);
-                let granted = self.limit_store.grant(store, of, grant.add, lasts).await;
-                granted.map_err(|fault| format!("the rate limit store was not told: {fault}"))?
-            }
-            None => {
-                let granted =
-                    in_force.limits.grant(&rule.name, key, grant.add, lasts, Instant::now());
-                if !granted {
-                    return Err("there are too many grants at once".to_owned());
-                }
-                i64::from(grant.add)
-            }
-        };
         let of = names.of_key(rule.per, key);
-        self.gateway.metrics().policy.granted(&rule.name);
-        tracing::warn!(
-            target: "smh_gateway::audit",
-            limit = %rule.name, of = %of, add = grant.add, seconds = grant.seconds, reason,
-            operator_uid = by, "deletes beyond a limit were granted"
-        );
-        Ok(
-            json!({ "limit": rule.name.as_str(), "of": of, "granted_left": left, "for_seconds": grant.seconds }),
-        )
+        let granted = self.put_in_force(&in_force, rule, key, grant.add, lasts).await;
+        let is_known = !matches!(granted, Err(NotGranted::Unknown(_)));
+        if granted.is_ok() || !is_known {
+            self.gateway.metrics().policy.granted(&rule.name);
+            tracing::warn!(
+                target: "smh_gateway::audit",
+                limit = %rule.name, of = %of, add = grant.add, seconds = grant.seconds, reason,
+                operator_uid = by, is_known, "deletes beyond a limit were granted"
+            );
+        }
+        let (left, lasts) = granted.map_err(|error| error.to_string())?;
+        Ok(json!({
+            "limit": rule.name.as_str(), "of": of, "granted_left": left,
+            "for_seconds": whole_seconds(lasts),
+        }))
     }
+}
+
+/// Why deletes were not granted, as far as is known.
+#[derive(Debug, thiserror::Error)]
+enum NotGranted {
+    #[error("there are too many grants at once")]
+    TooMany,
+    #[error("the rate limit store was not told: {0}")]
+    NotTold(StoreFault),
+    #[error("it is not known whether it was granted ({0}): see `budget show` before you try again")]
+    Unknown(StoreFault),
 }
 
 /// The names behind fingerprints, as far as they are configured.
@@ -213,7 +246,11 @@ impl<'c> Names<'c> {
             caller: part(caller, "caller", &grant.caller, &is_caller)?,
             tenant: part(tenant, "tenant", &grant.tenant, &is_tenant)?,
             library: part(library, "library", &grant.library, &is_library)?,
-            user_id: part(user_id, "user_id", &grant.user_id, &|_| true)?,
+            user_id: match (user_id, grant.no_user_id) {
+                (true, true) if grant.user_id.is_none() => None,
+                (_, true) => return Err(format!("the limit `{}` is not per user_id", rule.name)),
+                (_, false) => part(user_id, "user_id", &grant.user_id, &|_| true)?,
+            },
         })
     }
 }
@@ -226,6 +263,25 @@ struct Share<'f> {
     used: u64,
     /// How many deletes are left of what was granted, and for how long.
     granted: Option<(i64, Duration)>,
+    known_by: KnownBy,
+}
+
+/// Who says so.
+#[derive(Clone, Copy)]
+enum KnownBy {
+    /// The store that all gateways share.
+    Store,
+    /// This gateway, of what it has seen.
+    Gateway,
+}
+
+impl KnownBy {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Gateway => "gateway",
+        }
+    }
 }
 
 impl Share<'_> {
@@ -238,6 +294,7 @@ impl Share<'_> {
             "left": quota.left(used),
             "used_percent": quota.used(used) * 100 / u64::from(rule.burst.get()),
             "whole_in_seconds": whole_seconds(Duration::from_nanos(used)),
+            "known_by": self.known_by.as_str(),
             "granted": self.granted.map(|(left, lasts)| json!({
                 "left": left, "for_seconds": whole_seconds(lasts),
             })),
@@ -252,19 +309,20 @@ impl Share<'_> {
 /// Those of which most is used, and those with a grant, as far as it is known here.
 fn used_most<'f>(limits: &Limits, rule: &'f LimitRule) -> Vec<Share<'f>> {
     let now = Instant::now();
-    let share = |(key, used)| Share { rule, key, used, granted: None };
+    let share = |(key, used)| Share { rule, key, used, granted: None, known_by: KnownBy::Gateway };
     let mut shares: Vec<_> = limits.keys_used(&rule.name, now).into_iter().map(share).collect();
     for (grant, lasts) in limits.grants(now) {
         if grant.limit != rule.name {
             continue;
         }
-        let granted = Some((i64::from(grant.left), lasts));
-        match shares.iter_mut().find(|share| share.key == grant.key) {
-            Some(share) => share.granted = granted,
-            None => {
-                let used = limits.used(&rule.name, &grant.key, now);
-                shares.push(Share { rule, key: grant.key, used, granted });
-            }
+        let position = shares.iter().position(|share| share.key == grant.key);
+        let position = position.unwrap_or_else(|| {
+            shares.push(share((grant.key, limits.used(&rule.name, &grant.key, now))));
+            shares.len() - 1
+        });
+        if let Some(share) = shares.get_mut(position) {
+            let (before, longest) = share.granted.unwrap_or_default();
+            share.granted = Some((before + i64::from(grant.left), longest.max(lasts)));
         }
     }
     shares.sort_by_key(|share| (std::cmp::Reverse(share.used), share.key));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::explain::{Version, place};
 use crate::ids::{LimitName, UserId};
-use crate::limits::{LimitRule, Per};
+use crate::limits::{LimitRule, Per, View};
 use crate::policy::{RuleMode, Subject};
 
 /// How one limit stands to the delete.
@@ -37,8 +37,9 @@ pub(super) fn all(version: Version<'_>, subject: Option<Subject<'_>>) -> Vec<Lim
             quota: format!("{}, burst {}", rule.rate, rule.burst),
             charged,
             counted_for: subject.map(|subject| counted_for(rule.per, &subject)).unwrap_or_default(),
-            wait: subject
-                .and_then(|subject| version.limits.wait(&rule.name, &subject, version.asked_at)),
+            wait: subject.and_then(|subject| {
+                version.limits.wait(&rule.name, &subject, View::Shared, version.asked_at)
+            }),
         }
     };
     version.snapshot.limits.iter().map(seen).collect()

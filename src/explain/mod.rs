@@ -24,7 +24,7 @@ use crate::config::Snapshot;
 use crate::delete::Delete;
 use crate::directory::{Caller, Callers, Tenant, Tenants};
 use crate::ids::{Citation, LibraryId, UserId};
-use crate::limits::Limits;
+use crate::limits::{Limits, View};
 use crate::policy::{Decision, Halts, Hypothetical, Subject, Unheeded};
 use crate::refusal::Refusal;
 use crate::upstream;
@@ -90,7 +90,7 @@ pub fn explain(version: Version<'_>, asked: &Hypothetical, now: SystemTime) -> E
         snapshot.policy.decide_hypothetical(known, halts, asked, now);
     let (permit, refusal) = match outcome {
         Ok(permit) => {
-            let refusal = limits.would_refuse(&permit, version.asked_at);
+            let refusal = limits.would_refuse(&permit, View::Shared, version.asked_at);
             (Some(permit), refusal)
         }
         Err(refusal) => (None, Some(refusal)),

@@ -7,7 +7,7 @@ use crate::gateway::InForce;
 use crate::ids::LimitName;
 use crate::journey::Worker;
 use crate::limit_store::WhenUnavailable;
-use crate::limits::Admission;
+use crate::limits::{Admission, View};
 use crate::places::Place;
 use crate::policy::{Enforcement, Permit};
 use crate::refusal::{Exhausted, Refusal};
@@ -27,7 +27,9 @@ impl Worker {
         // What the limits would refuse anyway takes nothing of what SMH bears. A store knows better than
         // this gateway what they would, and what was granted.
         let here = in_force.limit_store.is_none();
-        if let Some(refusal) = here.then(|| in_force.limits.would_refuse(&permit, now)).flatten() {
+        if let Some(refusal) =
+            here.then(|| in_force.limits.would_refuse(&permit, View::Alone, now)).flatten()
+        {
             return Err(refusal);
         }
         let tenant = permit.tenant().fingerprint;
@@ -44,7 +46,7 @@ impl Worker {
     ) -> Result<Admission, Refusal> {
         let limits = &in_force.limits;
         let Some(store) = &in_force.limit_store else { return limits.admit(permit, now) };
-        let claim = limits.claim(&permit, now);
+        let claim = limits.claim(&permit, store.plan().response_timeout, now);
         if claim.is_empty() {
             self.limit_store.prepare(store);
             return limits.admit(permit, now);
@@ -55,30 +57,59 @@ impl Worker {
                 metrics.shared.inc();
                 limits.settle(permit, &claim, &verdicts)
             }
-            // Nothing that could be undone is refused under `dry_run`.
-            Err(_)
-                if store.plan().when_unavailable == WhenUnavailable::Refuse
-                    && permit.enforcement() == Enforcement::Full =>
-            {
-                Err(Refusal::RateLimitStoreUnavailable)
-            }
-            Err(_) => {
+            Err((not_charged, _)) => {
+                if let Some(claim) = not_charged {
+                    limits.unsettled(&claim);
+                }
+                // Nothing that could be undone is refused under `dry_run`.
+                let refuses = store.plan().when_unavailable == WhenUnavailable::Refuse;
+                if refuses && permit.enforcement() == Enforcement::Full {
+                    return Err(Refusal::RateLimitStoreUnavailable);
+                }
                 metrics.alone.inc();
                 limits.admit(permit, Instant::now())
             }
         }
     }
-}
 
-/// What [`Worker::admit`] would refuse with, as far as it is known here. Charges nothing.
-pub(super) fn would_refuse(permit: &Permit, in_force: &InForce) -> Option<Refusal> {
-    let now = Instant::now();
-    in_force.limits.would_refuse(permit, now).or_else(|| {
+    /// What [`Worker::admit`] would refuse with. Charges nothing.
+    pub(super) async fn would_refuse(
+        &self,
+        permit: &Permit,
+        in_force: &InForce,
+    ) -> Option<Refusal> {
+        let now = Instant::now();
+        if let Some(refusal) = self.limits_would_refuse(permit, in_force, now).await {
+            return Some(refusal);
+        }
         let tenant = permit.tenant();
         let easing = in_force.places.easing(&tenant.library.id)?;
         let wait = easing.would_hold(tenant.fingerprint, now)?;
         in_force.snapshot.ease_off.then(|| of_smh(wait, easing.rate(now).unwrap_or_default()))
-    })
+    }
+
+    async fn limits_would_refuse(
+        &self,
+        permit: &Permit,
+        in_force: &InForce,
+        now: Instant,
+    ) -> Option<Refusal> {
+        let limits = &in_force.limits;
+        let alone = || limits.would_refuse(permit, View::Alone, now);
+        let Some(store) = &in_force.limit_store else { return alone() };
+        let question = limits.question(permit, store.plan().response_timeout, now);
+        if question.is_empty() {
+            return None;
+        }
+        match self.limit_store.ask(store, question).await {
+            Ok((question, verdicts)) => limits.would_settle(&question, &verdicts),
+            Err(_) if store.plan().when_unavailable == WhenUnavailable::Refuse => {
+                let enforced = permit.enforcement() == Enforcement::Full;
+                enforced.then_some(Refusal::RateLimitStoreUnavailable)
+            }
+            Err(_) => alone(),
+        }
+    }
 }
 
 fn eased(wait: Duration, place: &Place, now: Instant) -> Refusal {

@@ -129,7 +129,7 @@ impl Worker {
             in_force.snapshot.policy.decide(&in_force.tenants, &halts, caller, delete, now);
         record.unheeded(decision.unheeded);
         if intent == Intent::DryRun {
-            return Ok(dry_run(decision.outcome, &in_force, record));
+            return Ok(self.dry_run(decision.outcome, &in_force, record).await);
         }
         let permit = decision.outcome?;
         record.permitted(&permit);
@@ -139,6 +139,23 @@ impl Worker {
         let admission = self.admit(permit, &place, &in_force).await?;
         record.admitted(&admission, &in_force.limits);
         self.forward(&admission, &place, &in_force, deadline, record).await
+    }
+
+    /// The decision alone: nothing is sent, and no limit is charged.
+    async fn dry_run(
+        &self,
+        decision: Result<Permit, Refusal>,
+        in_force: &InForce,
+        record: &mut Record,
+    ) -> Response<Bytes> {
+        let refusal = match decision {
+            Ok(permit) => {
+                record.permitted(&permit);
+                self.would_refuse(&permit, in_force).await
+            }
+            Err(refusal) => Some(refusal),
+        };
+        decided(refusal, record)
     }
 
     /// Who calls. Guessing is slowed by source: where it was guessed too often a right API key is
@@ -283,18 +300,8 @@ fn request_id(headers: &HeaderMap) -> RequestId {
     }
 }
 
-/// The decision alone: nothing is sent, and no limit is charged.
-fn dry_run(
-    decision: Result<Permit, Refusal>,
-    in_force: &InForce,
-    record: &mut Record,
-) -> Response<Bytes> {
-    let refusal = decision
-        .map(|permit| {
-            record.permitted(&permit);
-            admit::would_refuse(&permit, in_force)
-        })
-        .unwrap_or_else(Some);
+/// The answer to a question.
+fn decided(refusal: Option<Refusal>, record: &mut Record) -> Response<Bytes> {
     let rule = match &refusal {
         Some(refusal) => refusal.rule(),
         None => record.allowed_by(),

@@ -65,6 +65,23 @@ impl StoreFault {
         }
     }
 
+    /// Whether a run that ended with it certainly charged nothing.
+    #[must_use]
+    pub fn charged_nothing(self) -> bool {
+        match self {
+            Self::Lost | Self::Timeout | Self::Garbage | Self::Other => false,
+            Self::Connect
+            | Self::Password
+            | Self::CaFile
+            | Self::Loading
+            | Self::ReadOnly
+            | Self::OutOfMemory
+            | Self::Cluster
+            | Self::Forbidden
+            | Self::NoScript => true,
+        }
+    }
+
     /// By the first word of an error of the store's.
     pub(super) fn of_code(code: &str) -> Self {
         match code {

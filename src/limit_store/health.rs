@@ -39,17 +39,19 @@ impl Health {
         }
     }
 
-    /// One more worker is connected.
+    /// One more worker is connected. Whichever was not is likely to be soon.
     pub(super) fn up(&self) {
         if self.connected.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::info!("the rate limit store is in use");
-            *self.last_fault.lock() = None;
         }
+        *self.last_fault.lock() = None;
     }
 
-    /// One less.
-    pub(super) fn down(&self, fault: StoreFault) {
-        if self.connected.fetch_sub(1, Ordering::Relaxed) == 1 {
+    /// One less; `None`: because it is not needed any more.
+    pub(super) fn down(&self, fault: Option<StoreFault>) {
+        let was_last = self.connected.fetch_sub(1, Ordering::Relaxed) == 1;
+        let Some(fault) = fault else { return };
+        if was_last {
             tracing::error!(%fault, "the rate limit store is not in use any more; it is tried again and again");
         }
         *self.last_fault.lock() = Some((fault, SystemTime::now()));

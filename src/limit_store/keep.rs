@@ -60,13 +60,13 @@ async fn reconnect(store: &Core, state: &watch::Sender<State>, asks: Asks) {
     let mut pause = FIRST_PAUSE;
     loop {
         let opened = match Link::open(&store.plan).await {
-            Ok(mut link) => prove(store, &mut link).await.map(|()| link),
+            Ok(mut link) => prove(store, &mut link).await.map(|took| (link, took)),
             Err(fault) => Err(fault),
         };
         let fault = match opened {
-            Ok(link) => {
+            Ok((link, took)) => {
                 let since = Instant::now();
-                let fault = use_it(store, link, state, asks).await;
+                let fault = use_it(store, (link, took), state, asks).await;
                 // A store that takes connections, and then is of no use, is not asked ten times a second.
                 if since.elapsed() >= LONGEST_PAUSE {
                     pause = FIRST_PAUSE;
@@ -74,7 +74,9 @@ async fn reconnect(store: &Core, state: &watch::Sender<State>, asks: Asks) {
                 fault
             }
             Err(fault) => {
-                store.health.failed(fault);
+                if asks == Asks::Worker {
+                    store.health.failed(fault);
+                }
                 fault
             }
         };
@@ -89,19 +91,18 @@ async fn reconnect(store: &Core, state: &watch::Sender<State>, asks: Asks) {
 /// Lets deletes use a connection until it is of no use.
 async fn use_it(
     store: &Core,
-    mut link: Link,
+    (link, took): (Link, Duration),
     state: &watch::Sender<State>,
     asks: Asks,
 ) -> StoreFault {
-    let (queue, runs) = Queue::new();
+    let (queue, runs) = Queue::new(took);
     let way = Arc::new(Way { link: link.clone(), queue, breaker: Breaker::default() });
     let connected = (asks == Asks::Worker).then(|| Connected::now(store));
     state.send_replace(State::Up(Arc::clone(&way)));
-    let (script, timeout) = (&store.script, store.plan.response_timeout);
     let fault = tokio::select! {
         fault = way.breaker.broken() => fault,
         fault = watched(store, way.link.clone(), &way.breaker) => fault,
-        () = runs.go_on(&mut link, script, timeout, &way.breaker) => StoreFault::Lost,
+        () = runs.go_on(&link, store, &way.breaker) => StoreFault::Lost,
     };
     state.send_replace(State::Down(fault));
     if let Some(connected) = connected {
@@ -114,47 +115,43 @@ async fn use_it(
 async fn watched(store: &Core, mut link: Link, breaker: &Breaker) -> StoreFault {
     loop {
         tokio::time::sleep(WATCHED_EACH).await;
-        let proof = store.script.proof();
-        let mut asked = link.call(&store.script.by_name(&proof), store.plan.response_timeout).await;
-        if asked == Err(StoreFault::NoScript) {
-            asked = load(&mut link).await.map(|()| Vec::new());
-        }
-        let asked: Result<Vec<i64>, _> = asked;
-        match asked {
-            Err(fault) if fault.is_certain() => return fault,
+        let (script, timeout) = (&store.script, store.plan.response_timeout);
+        match link.run(script, &script.proof(), timeout).await {
+            Err(fault) if fault.is_certain() => {
+                store.metrics.failed(fault.as_str());
+                return fault;
+            }
             asked => breaker.told(&asked),
         }
     }
 }
 
-/// Looks whether the script runs and may write, which a mere PING would not tell.
-async fn prove(store: &Core, link: &mut Link) -> Result<(), StoreFault> {
-    load(link).await?;
-    let proof = store.script.by_name(&store.script.proof());
-    let told: Vec<i64> = link.call(&proof, store.plan.response_timeout).await?;
-    if told.len() == 1 { Ok(()) } else { Err(StoreFault::Garbage) }
-}
-
-async fn load(link: &mut Link) -> Result<(), StoreFault> {
+/// Looks whether the script runs and may write, which a mere PING would not tell, and how long that takes.
+async fn prove(store: &Core, link: &mut Link) -> Result<Duration, StoreFault> {
     let mut command = redis::cmd("SCRIPT");
     command.arg("LOAD").arg(script::TEXT);
-    link.call::<String>(&command, LOAD_TIMEOUT).await.map(drop)
+    let _: String = link.call(&command, LOAD_TIMEOUT).await?;
+    let (script, timeout) = (&store.script, store.plan.response_timeout);
+    let begun = Instant::now();
+    let told = link.run(script, &script.proof(), timeout).await?;
+    if told.len() == 1 { Ok(begun.elapsed()) } else { Err(StoreFault::Garbage) }
 }
 
 /// Counts a worker as connected, also when its task is aborted.
 struct Connected<'s> {
     store: &'s Core,
-    fault: StoreFault,
+    /// `None`: nobody needs it any more.
+    fault: Option<StoreFault>,
 }
 
 impl<'s> Connected<'s> {
     fn now(store: &'s Core) -> Self {
         store.health.up();
-        Self { store, fault: StoreFault::Lost }
+        Self { store, fault: None }
     }
 
     fn ended(mut self, fault: StoreFault) {
-        self.fault = fault;
+        self.fault = Some(fault);
     }
 }
 

@@ -14,6 +14,7 @@ use redis::{
 use crate::files;
 use crate::limit_store::fault::StoreFault;
 use crate::limit_store::plan::{StoreAt, StorePlan, StoreUrl};
+use crate::limit_store::script::{Run, Script};
 use crate::secret::Secret;
 
 /// A connection. Clones share it, and what is asked at once is pipelined.
@@ -71,8 +72,8 @@ impl Link {
     ) -> Result<Self, StoreFault> {
         let mut builder = ClusterClient::builder(urls.iter().map(address))
             .connection_timeout(CONNECT_TIMEOUT)
-            // A redirection is followed; what is broken is told to us.
-            .retries(2);
+            // What is sent again may be charged again: a cluster that was changed is connected to anew.
+            .retries(0);
         if let Some(username) = &plan.username {
             builder = builder.username(username);
         }
@@ -112,6 +113,19 @@ impl Link {
         let mut client = builder.build().map_err(|e| connecting(&e))?;
         let link = client.get_async_connection_with_config(&settings_of_call()).await;
         link.map(Self::Single).map_err(|e| connecting(&e))
+    }
+
+    /// Runs the script, and brings it along where the server has lost it.
+    pub(super) async fn run(
+        &mut self,
+        script: &Script,
+        run: &Run,
+        timeout: Duration,
+    ) -> Result<Vec<i64>, StoreFault> {
+        match self.call(&script.by_name(run), timeout).await {
+            Err(StoreFault::NoScript) => self.call(&Script::whole(run), timeout).await,
+            told => told,
+        }
     }
 
     /// Sends one command and waits for its answer, at most so long.

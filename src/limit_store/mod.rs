@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -83,7 +84,8 @@ impl SharedStore {
 
 /// A way to the store that is in force: one worker's, or the operators'.
 pub struct StoreClient {
-    kept: Mutex<Option<Kept>>,
+    /// The one in force and the one before: deletes that began under that one may still need it.
+    kept: Mutex<SmallVec<[Kept; 2]>>,
     asks: Asks,
 }
 
@@ -124,37 +126,59 @@ impl StoreClient {
     /// Charges a claim, in one round trip.
     ///
     /// # Errors
-    /// [`StoreFault`]; then it may have been charged or not.
+    /// [`StoreFault`], with the claim where that was certainly not charged. Otherwise it may have been.
     pub async fn charge(
         &self,
         store: &SharedStore,
         claim: Claim,
-    ) -> Result<(Claim, Verdicts), StoreFault> {
-        let put = async {
-            let way = self.way(store).await?;
-            way.queue.put(claim, Purpose::Charge).within(store.core.plan.response_timeout).await
-        };
-        put.await.inspect_err(|fault| store.core.metrics.failed(fault.as_str()))
+    ) -> Result<(Claim, Verdicts), (Option<Claim>, StoreFault)> {
+        self.put(store, claim, Purpose::Charge).await
     }
 
-    /// What [`StoreClient::charge`] would say of claims of one limit each. Charges nothing. `None` of those
-    /// that the store does not answer: all together are waited for as long as an operator would.
+    /// What [`StoreClient::charge`] would say. Charges nothing.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    pub async fn ask(
+        &self,
+        store: &SharedStore,
+        claim: Claim,
+    ) -> Result<(Claim, Verdicts), StoreFault> {
+        self.put(store, claim, Purpose::Look).await.map_err(|(_, fault)| fault)
+    }
+
+    async fn put(
+        &self,
+        store: &SharedStore,
+        claim: Claim,
+        purpose: Purpose,
+    ) -> Result<(Claim, Verdicts), (Option<Claim>, StoreFault)> {
+        let within = store.core.plan.response_timeout;
+        let answered = match self.way(store, within).await {
+            Ok(way) => way.queue.put(claim, purpose, within).come().await,
+            Err(fault) => Err((Some(claim), fault)),
+        };
+        answered.inspect_err(|(_, fault)| store.core.metrics.failed(fault.as_str()))
+    }
+
+    /// What [`StoreClient::charge`] would say of claims of one limit each, for operators. Charges nothing.
+    /// `None` of those that the store does not answer.
     pub async fn look(&self, store: &SharedStore, claims: Vec<Claim>) -> Vec<Option<Verdict>> {
-        let Ok(way) = self.way(store).await else { return vec![None; claims.len()] };
-        let until = tokio::time::Instant::now() + OPERATORS_PATIENCE;
-        let put = |claim| way.queue.put(claim, Purpose::Look);
+        let Ok(way) = self.way(store, OPERATORS_PATIENCE).await else {
+            return vec![None; claims.len()];
+        };
+        let put = |claim| way.queue.put(claim, Purpose::Look, OPERATORS_PATIENCE);
         let answers: Vec<Answer> = claims.into_iter().map(put).collect();
         let mut verdicts = Vec::with_capacity(answers.len());
         for answer in answers {
-            let left = until.saturating_duration_since(tokio::time::Instant::now());
-            let answered = answer.within(left).await.ok();
+            let answered = answer.come().await.ok();
             verdicts.push(answered.and_then(|(_, verdicts)| verdicts.first().copied()));
         }
         verdicts
     }
 
     /// Grants so many deletes beyond a limit, on top of what is left of earlier grants; all of them last
-    /// at least this long from now on. Returns how many there are.
+    /// at least this long from now on. Returns how many there are, and for how long.
     ///
     /// # Errors
     /// As [`StoreClient::charge`].
@@ -164,12 +188,13 @@ impl StoreClient {
         (limit, per, key): ShareOf<'_>,
         add: u32,
         lasts: Duration,
-    ) -> Result<i64, StoreFault> {
+    ) -> Result<(i64, Duration), StoreFault> {
         let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         let mut command = redis::cmd("EVAL");
         let name = store.core.script.granted(limit, per, key);
         command.arg(GRANT).arg(1).arg(name).arg(add).arg(lasts);
-        self.ask(store, &command).await
+        let (left, lasts): (i64, i64) = self.command(store, &command).await?;
+        Ok((left, Duration::from_millis(u64::try_from(lasts).unwrap_or(0))))
     }
 
     /// How many deletes are left of what was granted beyond each of these, and for how long.
@@ -188,7 +213,7 @@ impl StoreClient {
             for &(limit, per, key) in part {
                 command.arg(store.core.script.granted(limit, per, key));
             }
-            let told: Vec<(i64, i64)> = self.ask(store, &command).await?;
+            let told: Vec<(i64, i64)> = self.command(store, &command).await?;
             if told.len() != part.len() {
                 return Err(StoreFault::Garbage);
             }
@@ -201,25 +226,25 @@ impl StoreClient {
     }
 
     /// A command that an operator waits for.
-    async fn ask<T: redis::FromRedisValue>(
+    async fn command<T: redis::FromRedisValue>(
         &self,
         store: &SharedStore,
         command: &redis::Cmd,
     ) -> Result<T, StoreFault> {
-        let way = self.way(store).await?;
+        let way = self.way(store, OPERATORS_PATIENCE).await?;
         let told = way.link.clone().call(command, OPERATORS_PATIENCE).await;
         way.breaker.told(&told);
         told
     }
 
-    /// The connection that is kept. Only the very first one is waited for.
-    async fn way(&self, store: &SharedStore) -> Result<Arc<Way>, StoreFault> {
+    /// The connection that is kept. Until the first one came about, or did not, it is waited for.
+    async fn way(&self, store: &SharedStore, patience: Duration) -> Result<Arc<Way>, StoreFault> {
         let mut state = self.state(store);
         let connecting = matches!(*state.borrow(), State::Connecting);
         if connecting {
             let first = state.wait_for(|state| !matches!(state, State::Connecting));
             // However it ends, the state says it.
-            let _ = tokio::time::timeout(store.core.plan.response_timeout, first).await;
+            let _ = tokio::time::timeout(patience, first).await;
         }
         match &*state.borrow() {
             State::Up(way) => Ok(Arc::clone(way)),
@@ -230,25 +255,26 @@ impl StoreClient {
 
     fn state(&self, store: &SharedStore) -> watch::Receiver<State> {
         let mut kept = self.kept.lock();
-        match &*kept {
-            Some(kept) if Arc::ptr_eq(&kept.core, &store.core) => kept.state.clone(),
-            _ => {
-                let core = Arc::clone(&store.core);
-                let (sender, state) = watch::channel(State::Connecting);
-                let keep = keep(Arc::clone(&core), sender, store.in_force.subscribe(), self.asks);
-                #[expect(clippy::disallowed_methods, reason = "aborted when another one is kept")]
-                let task = tokio::spawn(keep).abort_handle();
-                *kept = Some(Kept { core, state: state.clone(), task });
-                state
-            }
+        if let Some(kept) = kept.iter().find(|kept| Arc::ptr_eq(&kept.core, &store.core)) {
+            return kept.state.clone();
         }
+        let core = Arc::clone(&store.core);
+        let (sender, state) = watch::channel(State::Connecting);
+        let keep = keep(Arc::clone(&core), sender, store.in_force.subscribe(), self.asks);
+        #[expect(clippy::disallowed_methods, reason = "aborted when it is kept no more")]
+        let task = tokio::spawn(keep).abort_handle();
+        if kept.len() == 2 {
+            kept.remove(0);
+        }
+        kept.push(Kept { core, state: state.clone(), task });
+        state
     }
 }
 
 /// Both or neither: a grant that never ends would be a limit that is none.
 const GRANT: &str = "local left = redis.call('INCRBY', KEYS[1], ARGV[1]) \
                      local lasts = math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[2])) \
-                     redis.call('PEXPIRE', KEYS[1], lasts) return left";
+                     redis.call('PEXPIRE', KEYS[1], lasts) return {left, lasts}";
 
 /// Of each key the number that it holds, and how many milliseconds it lasts.
 const GRANTED: &str = "local told = {} \

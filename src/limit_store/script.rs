@@ -53,7 +53,7 @@ impl Script {
     pub(super) fn proof(&self) -> Run {
         let mut run = Run { keys: vec![format!("{}:proof", self.prefix)], deletes: Vec::new() };
         run.begin(Purpose::Charge, 1);
-        run.charge(1, [1_000, 1_000_000, 0], true);
+        run.charge(1, [1_000, 1_000_000, 0, 0], true);
         run
     }
 
@@ -64,12 +64,12 @@ impl Script {
             HashMap::default();
         for (claim, purpose) in claims {
             run.begin(purpose, claim.iter().len());
-            for Claimed { limit, per, key, quota, floor, enforced, .. } in claim.iter() {
+            for Claimed { limit, per, key, quota, floor, owed, enforced, .. } in claim.iter() {
                 let number = *numbers.entry((limit, *per, key)).or_insert_with(|| {
                     run.keys.push(self.state(limit, *per, key));
                     count(run.keys.len())
                 });
-                run.charge(number, [quota.interval(), quota.whole(), *floor], *enforced);
+                run.charge(number, [quota.interval(), quota.whole(), *floor, *owed], *enforced);
             }
         }
         run
@@ -110,7 +110,7 @@ impl Run {
         self.deletes.extend(count(limits).to_le_bytes());
     }
 
-    fn charge(&mut self, key: u32, nanoseconds: [u64; 3], enforced: bool) {
+    fn charge(&mut self, key: u32, nanoseconds: [u64; 4], enforced: bool) {
         self.deletes.extend(key.to_le_bytes());
         for number in nanoseconds {
             #[expect(clippy::cast_precision_loss, reason = "a year has fewer than 2^55 of them")]
@@ -148,9 +148,10 @@ pub(super) fn verdicts(claim: &Claim, told: &[i64]) -> Result<Verdicts, StoreFau
         };
         // Rounded up to a microsecond, it is no more than there is, no less than what we said, and what was
         // charged found room.
-        let Claimed { quota, floor, .. } = claimed;
+        let Claimed { quota, floor, owed, .. } = claimed;
+        let at_least = floor.saturating_add(*owed).min(quota.whole());
         let makes_sense = used <= quota.whole().saturating_add(1_000)
-            && used.saturating_add(1_000) >= *floor
+            && used.saturating_add(1_000) >= at_least
             && (taken != Taken::Charged || quota.charge(used.saturating_sub(1_000)).is_ok());
         if makes_sense { Ok(Verdict { used, taken }) } else { Err(StoreFault::Garbage) }
     };

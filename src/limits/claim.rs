@@ -6,11 +6,12 @@ use smallvec::SmallVec;
 
 use crate::ids::LimitName;
 use crate::limits::key::{Key, Per};
-use crate::limits::quota::Quota;
+use crate::limits::limit::Limit;
+use crate::limits::quota::{Quota, nanos};
 use crate::limits::standing::Standing;
 use crate::limits::{Admission, Limits, ShadowLimits, Standings, is_shadow};
 use crate::policy::Permit;
-use crate::refusal::{Exhausted, Refusal};
+use crate::refusal::Refusal;
 
 /// Every limit that is about one delete.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Claimed {
     pub quota: Quota,
     /// What is to be taken for used at least, in nanoseconds: the store may have lost what it knew.
     pub floor: u64,
+    /// What was used without the store, in nanoseconds: it is added to what it knows.
+    pub owed: u64,
     /// Whether it refuses where there is no room.
     pub enforced: bool,
 }
@@ -77,9 +80,29 @@ impl Claim {
 const ROUNDED_BY: u64 = 1_000;
 
 impl Limits {
-    /// What a shared store is to charge for a delete.
+    /// What a shared store is to charge for a delete, and will within this time or never: meanwhile what
+    /// is known here to be used grows back.
+    ///
+    /// What becomes of it is to be told to [`Limits::settle`], or to [`Limits::unsettled`].
     #[must_use]
-    pub fn claim(&self, permit: &Permit, now: Instant) -> Claim {
+    pub fn claim(&self, permit: &Permit, within: Duration, now: Instant) -> Claim {
+        self.claimed(permit, within, now, Limit::take_owed)
+    }
+
+    /// The same, to look only.
+    #[must_use]
+    pub fn question(&self, permit: &Permit, within: Duration, now: Instant) -> Claim {
+        self.claimed(permit, within, now, |_, _, _| 0)
+    }
+
+    fn claimed(
+        &self,
+        permit: &Permit,
+        within: Duration,
+        now: Instant,
+        owed: impl Fn(&Limit, &Key, u64) -> u64,
+    ) -> Claim {
+        let within = nanos(within);
         let (subject, at) = (permit.subject(), self.at(now));
         let claimed = self.about(&subject).map(|(position, limit)| {
             let key = limit.rule.per.key(&subject);
@@ -89,7 +112,8 @@ impl Limits {
                 per: limit.rule.per,
                 key,
                 quota: limit.quota,
-                floor: limit.floor(&key, at),
+                floor: limit.floor(&key, at).saturating_sub(within),
+                owed: owed(limit, &key, at),
                 enforced: !is_shadow(limit, permit),
             }
         });
@@ -98,11 +122,17 @@ impl Limits {
 
     /// A claim for one key of one limit, to look at it.
     #[must_use]
-    pub fn claim_of(&self, name: &LimitName, key: Key, now: Instant) -> Option<Claim> {
+    pub fn claim_of(
+        &self,
+        name: &LimitName,
+        key: Key,
+        within: Duration,
+        now: Instant,
+    ) -> Option<Claim> {
         let found = self.limits.iter().enumerate().find(|(_, limit)| limit.rule.name == *name);
         let (position, limit) = found?;
         let at = self.at(now);
-        let floor = limit.floor(&key, at);
+        let floor = limit.floor(&key, at).saturating_sub(nanos(within));
         let limit = Claimed {
             position,
             limit: name.clone(),
@@ -110,9 +140,32 @@ impl Limits {
             key,
             quota: limit.quota,
             floor,
+            owed: 0,
             enforced: true,
         };
         Some(Claim { claimed: SmallVec::from_iter([limit]), at })
+    }
+
+    /// The store did not answer a claim.
+    pub fn unsettled(&self, claim: &Claim) {
+        for claimed in claim.iter() {
+            if let Some(limit) = self.limits.get(claimed.position) {
+                limit.owe_again(&claimed.key, claimed.owed, claim.at);
+            }
+        }
+    }
+
+    /// What [`Limits::settle`] would refuse with. Keeps nothing.
+    #[must_use]
+    pub fn would_settle(&self, claim: &Claim, verdicts: &[Verdict]) -> Option<Refusal> {
+        let refused =
+            claim.iter().zip(verdicts).filter(|(_, verdict)| verdict.taken == Taken::Refused);
+        let exhausted = refused.filter_map(|(claimed, verdict)| {
+            let wait = claimed.quota.charge(verdict.used).err().unwrap_or(Duration::ZERO);
+            Some(self.limits.get(claimed.position)?.rule.exhausted(wait))
+        });
+        let longest = exhausted.max_by_key(|exhausted| exhausted.wait)?;
+        Some(Refusal::RateLimited(Box::new(longest)))
     }
 
     /// Makes an admission of what the shared store said to a claim, and keeps what it said for when it
@@ -128,33 +181,29 @@ impl Limits {
     ) -> Result<Admission, Refusal> {
         let (mut shadow, mut warned) = (ShadowLimits::new(), ShadowLimits::new());
         let mut standings = Standings::new();
-        let mut longest: Option<Exhausted> = None;
         let refused = verdicts.iter().any(|verdict| verdict.taken == Taken::Refused);
         for (claimed, verdict) in claim.iter().zip(verdicts) {
             let Some(limit) = self.limits.get(claimed.position) else { continue };
             let charged = !refused && verdict.taken == Taken::Charged;
             let used = verdict.used.saturating_add(u64::from(charged) * claimed.quota.interval());
-            // The store looked at its clock after the claim was made, and rounded up: what is remembered is
-            // never more than what it knows, or each delete would make the limit a little stricter.
-            let surely = used.saturating_sub(ROUNDED_BY);
-            let warns = limit.see(&claimed.key, surely, charged, claim.at);
+            // It counts from when the claim was made, which is before the store looked at its clock, and
+            // was rounded up.
+            let at_least = used.saturating_sub(ROUNDED_BY);
+            let warns = limit.see(&claimed.key, at_least, charged, claim.at);
             warned.extend(warns.then(|| claimed.limit.clone()));
+            if !charged {
+                limit.owe_again(&claimed.key, claimed.owed, claim.at);
+            }
             match verdict.taken {
                 Taken::Charged if charged => {
                     standings.push(Standing::new(claimed.position, claimed.quota, used));
                 }
                 Taken::Shadow if !refused => shadow.push(claimed.limit.clone()),
-                Taken::Refused => {
-                    let wait = claimed.quota.charge(verdict.used).err().unwrap_or(Duration::ZERO);
-                    if longest.as_ref().is_none_or(|longest| longest.wait < wait) {
-                        longest = Some(limit.rule.exhausted(wait));
-                    }
-                }
-                Taken::Charged | Taken::Shadow | Taken::Granted => {}
+                Taken::Charged | Taken::Shadow | Taken::Granted | Taken::Refused => {}
             }
         }
-        match longest {
-            Some(exhausted) => Err(Refusal::RateLimited(Box::new(exhausted))),
+        match self.would_settle(claim, verdicts) {
+            Some(refusal) => Err(refusal),
             None => Ok(Admission { permit, shadow, warned, standings }),
         }
     }

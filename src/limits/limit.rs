@@ -54,6 +54,15 @@ impl LimitRule {
     }
 }
 
+/// By what a limit is looked at, without charging it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// By this process alone: its share, where there are others.
+    Alone,
+    /// By what is known here of all who share it.
+    Shared,
+}
+
 /// Who else counts the same deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sharing {
@@ -140,21 +149,52 @@ impl Limit {
     }
 
     /// How long there is no room, by what is known here. Charges nothing.
-    pub(super) fn wait(&self, key: &Key, now: u64) -> Option<Duration> {
-        self.alone.charge(self.used_alone(key, now)).err()
+    pub(super) fn wait(&self, key: &Key, view: View, now: u64) -> Option<Duration> {
+        match (view, &self.seen) {
+            (View::Shared, Some(_)) => self.quota.charge(self.used(key, now)).err(),
+            _ => self.alone.charge(self.used_alone(key, now)).err(),
+        }
     }
 
-    /// Takes back one charge. Exact: it leaves what would be there had the delete never come.
-    pub(super) fn refund(&self, key: &Key, now: u64) {
+    /// Takes back one charge. Exact: it leaves what would be there had the delete never come, and who was
+    /// to be told by it is told by the next.
+    pub(super) fn refund(&self, key: &Key, warned: bool, now: u64) {
         let interval = self.alone.interval();
-        self.own.change(key, now, |usage| usage.used = usage.used.saturating_sub(interval));
+        self.own.change(key, now, |usage| {
+            usage.used = usage.used.saturating_sub(interval);
+            usage.warned &= !warned;
+        });
     }
 
     /// What the shared store is to take for used at least: it may have lost what it knew.
     pub(super) fn floor(&self, key: &Key, now: u64) -> u64 {
-        let seen = self.seen.as_ref().map_or(0, |seen| seen.used(key, now));
-        let own = self.own.used(key, now);
-        seen.max(self.alone.share_of(own, self.quota)).min(self.quota.whole())
+        self.seen.as_ref().map_or(0, |seen| seen.used(key, now)).min(self.quota.whole())
+    }
+
+    /// Takes what was charged here while the shared store did not answer, to tell it: of the whole quota.
+    pub(super) fn take_owed(&self, key: &Key, now: u64) -> u64 {
+        if self.seen.is_none() { 0 } else { self.owed(key, self.own.take(key, now), now) }
+    }
+
+    /// The store did not take it.
+    pub(super) fn owe_again(&self, key: &Key, owed: u64, now: u64) {
+        if owed > 0 {
+            let used = owed.saturating_mul(self.replicas());
+            let (whole, at_least) = (self.alone.whole(), self.seen_share(key, now));
+            self.own.change(key, now, |usage| {
+                usage.used = usage.used.max(at_least).saturating_add(used).min(whole);
+            });
+        }
+    }
+
+    /// What was charged here began where the store was, and a delete used as many times as much of the
+    /// share as there are replicas.
+    fn owed(&self, key: &Key, own: u64, now: u64) -> u64 {
+        own.saturating_sub(self.seen_share(key, now)) / self.replicas()
+    }
+
+    fn replicas(&self) -> u64 {
+        (self.alone.interval() / self.quota.interval()).max(1)
     }
 
     /// Keeps what the shared store says is used. Returns whether a delete that was charged is the one that
@@ -170,7 +210,10 @@ impl Limit {
     /// What is used of the whole quota, as far as it is known here.
     pub(super) fn used(&self, key: &Key, now: u64) -> u64 {
         match &self.seen {
-            Some(_) => self.floor(key, now),
+            Some(_) => {
+                let owed = self.owed(key, self.own.used(key, now), now);
+                self.floor(key, now).saturating_add(owed).min(self.quota.whole())
+            }
             None => self.own.used(key, now),
         }
     }
@@ -195,9 +238,11 @@ impl Limit {
     /// Takes over what was used when the process ended.
     pub(super) fn restore(&self, key: &Key, used: u64, now: u64) {
         let used = used.min(self.quota.whole());
-        self.see(key, used, false, now);
-        let used = self.quota.share_of(used, self.alone);
-        self.own.change(key, now, |usage| usage.used = usage.used.max(used));
+        if self.seen.is_some() {
+            self.see(key, used, false, now);
+        } else {
+            self.own.change(key, now, |usage| usage.used = usage.used.max(used));
+        }
     }
 
     /// What is enforced by this process alone, by which a charge is told.

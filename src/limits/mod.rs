@@ -23,7 +23,7 @@ pub use self::easing::Easing;
 pub use self::grants::Grant;
 pub use self::guesses::{GuessSource, Guesses};
 pub use self::key::{Key, Per};
-pub use self::limit::{LimitRule, Sharing};
+pub use self::limit::{LimitRule, Sharing, View};
 pub use self::quota::{Quota, Rate};
 pub use self::saved::Saved;
 pub use self::standing::{Standing, Told};
@@ -129,18 +129,20 @@ impl Limits {
                 Ok(Charged { used, warns }) => {
                     warned.extend(warns.then(|| limit.rule.name.clone()));
                     standings.push(Standing::new(position, limit.alone(), used));
-                    charges.push(Charge { position, key, granted: false });
+                    charges.push(Charge { position, key, by: ChargedBy::Limit { warned: warns } });
                 }
                 Err(_) if is_shadow(limit, &permit) => shadow.push(limit.rule.name.clone()),
                 Err(_) if self.grants.take(&limit.rule.name, &key, now) => {
-                    charges.push(Charge { position, key, granted: true });
+                    charges.push(Charge { position, key, by: ChargedBy::Grant });
                 }
                 Err(wait) => {
                     charges.iter().for_each(|charge| self.take_back(charge, now));
                     // The caller is told the longest wait, so those behind it are asked as well.
-                    let exhausted = self.longest_wait(position, &permit, now);
-                    // Its share may have grown back in between: then the next try will pass.
-                    let exhausted = exhausted.unwrap_or_else(|| limit.rule.exhausted(wait));
+                    let exhausted = self.longest_wait(position, &permit, View::Alone, now);
+                    // Its share may have grown back in between, or was charged by a delete that another
+                    // limit refused: then the next try will pass.
+                    let soon = || limit.rule.exhausted(wait.min(SOON));
+                    let exhausted = exhausted.unwrap_or_else(soon);
                     return Err(Refusal::RateLimited(Box::new(exhausted)));
                 }
             }
@@ -150,17 +152,23 @@ impl Limits {
 
     /// What [`Limits::admit`] would refuse with. Charges nothing.
     #[must_use]
-    pub fn would_refuse(&self, permit: &Permit, now: Instant) -> Option<Refusal> {
-        let exhausted = self.longest_wait(0, permit, self.at(now))?;
+    pub fn would_refuse(&self, permit: &Permit, view: View, now: Instant) -> Option<Refusal> {
+        let exhausted = self.longest_wait(0, permit, view, self.at(now))?;
         Some(Refusal::RateLimited(Box::new(exhausted)))
     }
 
     /// How long a limit is used up for a delete, as far as it is known here. Charges nothing.
     #[must_use]
-    pub fn wait(&self, name: &LimitName, subject: &Subject<'_>, now: Instant) -> Option<Duration> {
+    pub fn wait(
+        &self,
+        name: &LimitName,
+        subject: &Subject<'_>,
+        view: View,
+        now: Instant,
+    ) -> Option<Duration> {
         let limit = self.limits.iter().find(|limit| limit.rule.name == *name)?;
         let is_about = limit.rule.matches.matches(subject);
-        is_about.then(|| limit.wait(&limit.rule.per.key(subject), self.at(now))).flatten()
+        is_about.then(|| limit.wait(&limit.rule.per.key(subject), view, self.at(now))).flatten()
     }
 
     /// Grants deletes beyond a limit of this process, for a while. `false`: there is no such limit, or
@@ -232,21 +240,26 @@ impl Limits {
 
     fn take_back(&self, charge: &Charge, now: u64) {
         let Some(limit) = self.limits.get(charge.position) else { return };
-        if charge.granted {
-            self.grants.give_back(&limit.rule.name, &charge.key, now);
-        } else {
-            limit.refund(&charge.key, now);
+        match charge.by {
+            ChargedBy::Grant => self.grants.give_back(&limit.rule.name, &charge.key, now),
+            ChargedBy::Limit { warned } => limit.refund(&charge.key, warned, now),
         }
     }
 
     /// Of the enforced limits from a position on.
-    fn longest_wait(&self, from: usize, permit: &Permit, now: u64) -> Option<Exhausted> {
+    fn longest_wait(
+        &self,
+        from: usize,
+        permit: &Permit,
+        view: View,
+        now: u64,
+    ) -> Option<Exhausted> {
         let subject = permit.subject();
         self.about(&subject)
             .filter(|(position, limit)| *position >= from && !is_shadow(limit, permit))
             .filter_map(|(_, limit)| {
                 let key = limit.rule.per.key(&subject);
-                let wait = limit.wait(&key, now)?;
+                let wait = limit.wait(&key, view, now)?;
                 let granted = self.grants.has(&limit.rule.name, &key, now);
                 (!granted).then(|| limit.rule.exhausted(wait))
             })
@@ -254,11 +267,19 @@ impl Limits {
     }
 }
 
+/// The shortest time that a caller can be told to wait.
+const SOON: Duration = Duration::from_secs(1);
+
 /// What was charged, to be taken back where a later limit refuses.
 struct Charge {
     position: usize,
     key: Key,
-    granted: bool,
+    by: ChargedBy,
+}
+
+enum ChargedBy {
+    Limit { warned: bool },
+    Grant,
 }
 
 type Charges = SmallVec<[Charge; 4]>;

@@ -102,6 +102,12 @@ impl Store {
         state.usage(now).used
     }
 
+    /// Takes what is used in a place of the key's own: what others used in a common one is not its to take.
+    pub(super) fn take(&self, key: &Key, now: u64) -> u64 {
+        let mut shard = self.shards.lock(key);
+        shard.states.remove(key).map_or(0, |state| state.usage(now).used)
+    }
+
     /// Another one in which what is used is turned into something else. What is charged to this one
     /// meanwhile is not charged there.
     pub(super) fn turned(&self, now: u64, turn: impl Fn(u64) -> u64) -> Self {

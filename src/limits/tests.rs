@@ -168,7 +168,12 @@ fn a_shadow_limit_is_counted_and_refuses_nobody() {
     let name = LimitName::try_from("shadow").unwrap();
     assert_eq!(names, [vec![], vec![name.clone()], vec![name]]);
     assert_eq!(refused(&limits, permit("a", "photos/x")).unwrap().0, "all");
-    assert!(limits.limits.would_refuse(&permit("a", "photos/x"), limits.now.get()).is_some());
+    assert!(
+        limits
+            .limits
+            .would_refuse(&permit("a", "photos/x"), View::Alone, limits.now.get())
+            .is_some()
+    );
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub(crate) struct Grant {
     /// As `--caller`.
     #[arg(long, value_name = "USER")]
     user_id: Option<String>,
+    /// For the deletes without a `user_id`, which are counted together.
+    #[arg(long, conflicts_with = "user_id")]
+    no_user_id: bool,
     /// How many deletes.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     add: u32,
@@ -88,7 +91,8 @@ pub(crate) fn run(budget: &Budget, terminal: &mut Terminal) -> Outcome {
             Budget::Grant(grant) => {
                 let body = json!({
                     "limit": grant.limit, "caller": grant.caller, "tenant": grant.tenant,
-                    "library": grant.library, "user_id": grant.user_id, "add": grant.add,
+                    "library": grant.library, "user_id": grant.user_id,
+                    "no_user_id": grant.no_user_id, "add": grant.add,
                     "seconds": grant.lasts.as_secs(), "reason": grant.reason,
                 });
                 ask(&snapshot, Way::Socket, "POST", "/api/budget", body).await
@@ -189,12 +193,9 @@ fn show(answer: &Value, terminal: &mut Terminal) {
     let list = |value: &Value, name: &str| {
         value.get(name).and_then(Value::as_array).cloned().unwrap_or_default()
     };
-    let text = |value: &Value, name: &str| match value.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => String::new(),
-        Some(other) => other.to_string(),
-    };
-    if let Some(store) = answer.get("store").filter(|store| !store.is_null()) {
+    let store = answer.get("store").filter(|store| !store.is_null());
+    let has_store = store.is_some();
+    if let Some(store) = store {
         let well = text(store, "connected_workers") != "0";
         let state = if well { "in use" } else { "NOT in use" };
         let style = if well { Style::Good } else { Style::Bad };
@@ -223,28 +224,46 @@ fn show(answer: &Value, terminal: &mut Terminal) {
         ));
         let used_by = list(limit, "used_by");
         if used_by.is_empty() {
-            terminal.line(terminal.style(Style::Dim, "    nothing is used"));
+            terminal.line(
+                terminal.style(Style::Dim, "    nothing is used, as far as this gateway has seen"),
+            );
         }
         for one in &used_by {
-            let percent = one.get("used_percent").and_then(Value::as_u64).unwrap_or_default();
-            let style = if percent >= 100 { Style::Bad } else { Style::Accent };
-            let percent = terminal.style(style, format!("{percent:>3} %"));
-            let granted = match one.get("granted").filter(|granted| !granted.is_null()) {
-                Some(granted) => format!(
-                    ", {} more granted for {} s",
-                    text(granted, "left"),
-                    text(granted, "for_seconds")
-                ),
-                None => String::new(),
-            };
-            terminal.line(format!(
-                "    {percent}  {:<40} {} used, {} left, whole in {} s{granted}",
-                whose(Some(one)),
-                text(one, "used"),
-                text(one, "left"),
-                text(one, "whole_in_seconds"),
-            ));
+            terminal.line(share(one, has_store, terminal));
         }
+    }
+}
+
+/// What one of those that a limit is per has used of it.
+fn share(one: &Value, has_store: bool, terminal: &Terminal) -> String {
+    let percent = one.get("used_percent").and_then(Value::as_u64).unwrap_or_default();
+    let style = if percent >= 100 { Style::Bad } else { Style::Accent };
+    let percent = terminal.style(style, format!("{percent:>3} %"));
+    let granted = match one.get("granted").filter(|granted| !granted.is_null()) {
+        Some(granted) => format!(
+            ", {} more granted for {} s",
+            text(granted, "left"),
+            text(granted, "for_seconds")
+        ),
+        None => String::new(),
+    };
+    // Where there is a store, only what it says is so.
+    let is_unsure = has_store && text(one, "known_by") == "gateway";
+    let unsure = if is_unsure { ", as far as this gateway has seen" } else { "" };
+    format!(
+        "    {percent}  {:<40} {} used, {} left, whole in {} s{granted}{unsure}",
+        whose(Some(one)),
+        text(one, "used"),
+        text(one, "left"),
+        text(one, "whole_in_seconds"),
+    )
+}
+
+fn text(value: &Value, name: &str) -> String {
+    match value.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::*;
 use crate::config::{self, Loaded};
 use crate::delete::{Paths, Route};
 use crate::directory::Tenants;
-use crate::limits::{Limits, Sharing};
+use crate::limits::{Limits, Sharing, View};
 use crate::policy::Halts;
 use crate::refusal::Refusal;
 
@@ -283,7 +283,7 @@ proptest! {
             let Ok(permit) = decision.outcome else { continue };
             let subject = permit.subject();
             let used_up: Vec<_> = snapshot.limits.iter()
-                .filter(|limit| limits.wait(&limit.name, &subject, now).is_some())
+                .filter(|limit| limits.wait(&limit.name, &subject, View::Alone, now).is_some())
                 .map(|limit| &limit.name).collect();
             prop_assert!(used_up.is_empty() || used_up.iter().any(|name| !never.contains(name)), "{used_up:?}");
             let _ = limits.admit(permit, now);

@@ -23,7 +23,7 @@ fn answered(
     permit: Permit,
     verdicts: &[(Duration, Taken)],
 ) -> Result<Admission, Refusal> {
-    let claim = limits.limits.claim(&permit, limits.now.get());
+    let claim = limits.limits.claim(&permit, Duration::ZERO, limits.now.get());
     let nanos = |used: &Duration| u64::try_from(used.as_nanos()).unwrap();
     let verdicts: Vec<_> =
         verdicts.iter().map(|(used, taken)| Verdict { used: nanos(used), taken: *taken }).collect();
@@ -55,7 +55,8 @@ fn alone_a_replica_begins_where_the_store_was() {
 fn the_store_is_told_what_it_may_have_lost() {
     let limits = shared(vec![per_caller(1, 9)], 3);
     let floor = |limits: &Timed| {
-        let claim = limits.limits.claim(&permit("a", "photos/x"), limits.now.get());
+        let claim =
+            limits.limits.question(&permit("a", "photos/x"), Duration::ZERO, limits.now.get());
         Duration::from_nanos(claim.iter().next().unwrap().floor)
     };
     assert_eq!(floor(&limits), Duration::ZERO);
@@ -63,10 +64,28 @@ fn the_store_is_told_what_it_may_have_lost() {
     assert_eq!(floor(&limits), SECOND * 6 - ROUNDED);
     limits.advance(SECOND * 2);
     assert_eq!(floor(&limits), SECOND * 4 - ROUNDED, "it grows back");
-    // What was let through alone counts as if every replica had done the same.
-    limits.advance(SECOND * 10);
-    assert_eq!(left(&limits, "a"), 3);
-    assert_eq!(floor(&limits), SECOND * 9);
+}
+
+/// Told once, whatever becomes of the other replicas.
+#[test]
+fn the_store_is_told_what_was_used_without_it() {
+    let limits = shared(vec![per_caller(1, 9)], 3);
+    let owed = |limits: &Timed, permit: &Permit| {
+        let claim = limits.limits.claim(permit, Duration::ZERO, limits.now.get());
+        let owed = claim.iter().next().unwrap().owed / 1_000_000_000;
+        (owed, claim)
+    };
+    answered(&limits, permit("a", "photos/x"), &[(SECOND * 2, Taken::Charged)]).unwrap();
+    // A third of three are used; two more are let through alone.
+    assert_eq!(left(&limits, "a"), 2);
+    let permit = permit("a", "photos/x");
+    let (first, claim) = owed(&limits, &permit);
+    assert_eq!((first, owed(&limits, &permit).0), (2, 0), "one claim takes it");
+    limits.limits.unsettled(&claim);
+    assert_eq!(owed(&limits, &permit).0, 2, "and gives it back, if it was not charged");
+    assert_eq!(left(&limits, "a"), 2, "what the store said was seen before that");
+    limits.advance(SECOND * 20);
+    assert_eq!(owed(&limits, &permit).0, 0, "it grows back like any other");
 }
 
 #[test]
@@ -108,9 +127,13 @@ fn a_store_that_is_taken_away_or_put_there_keeps_the_share_that_is_used() {
     let now = before.now.get();
     let after = before.limits.succeeded_by(vec![per_caller(1, 9)], among(3), now);
     let after = Timed { limits: after, now: Rc::clone(&before.now) };
-    let claim = after.limits.claim(&permit("a", "photos/x"), now);
-    assert_eq!(claim.iter().next().unwrap().floor, 6_000_000_000);
+    let claim = after.limits.question(&permit("a", "photos/x"), Duration::ZERO, now);
+    assert_eq!(claim.iter().next().unwrap().floor, 0);
     assert_eq!(left(&after, "a"), 1);
+    // Each of three tells its part, with what it has let through since.
+    let claim = after.limits.claim(&permit("a", "photos/x"), Duration::ZERO, now);
+    assert_eq!(claim.iter().next().unwrap().owed, 3_000_000_000);
+    after.limits.unsettled(&claim);
     let back = after.succeeded_by(vec![per_caller(1, 9)]);
     assert_eq!(left(&back, "a"), 0);
 }
@@ -122,7 +145,7 @@ fn what_is_remembered_is_never_more_than_what_the_store_knows() {
     let mut real = Duration::ZERO;
     for _ in 0..50 {
         let (permit, now) = (permit("a", "photos/x"), limits.now.get());
-        let claim = limits.limits.claim(&permit, now);
+        let claim = limits.limits.claim(&permit, Duration::ZERO, now);
         let floor = Duration::from_nanos(claim.iter().next().unwrap().floor);
         assert!(floor <= real, "{floor:?} of {real:?}");
         let used = u64::try_from(real.as_nanos().next_multiple_of(1_000)).unwrap();

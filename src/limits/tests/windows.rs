@@ -19,7 +19,7 @@ impl Store {
     fn charge(&mut self, claim: &Claim, now: u64) -> Vec<Verdict> {
         let used = |of: &Claimed| {
             let free_at = self.free_at.get(&(of.limit.clone(), of.key)).copied().unwrap_or(0);
-            free_at.saturating_sub(now).max(of.floor)
+            free_at.saturating_sub(now).max(of.floor) + of.owed
         };
         let used: Vec<u64> = claim.iter().map(used).collect();
         let charged: Vec<_> =
@@ -102,7 +102,7 @@ proptest! {
             oracle.now.set(at);
             let (limits, caller) = (&gateways[which % replicas], if pause % 4 == 0 { "b" } else { "a" });
             let permit = || permit(caller, "photos/x");
-            let claim = limits.claim(&permit(), at);
+            let claim = limits.claim(&permit(), Duration::ZERO, at);
             let settled = limits.settle(permit(), &claim, &store.charge(&claim, now));
             prop_assert_eq!(settled.is_ok(), oracle.admit(permit()).is_ok());
             passed.extend((settled.is_ok() && caller == "a").then_some(now));

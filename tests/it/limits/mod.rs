@@ -11,6 +11,8 @@ mod script;
 mod outages;
 /// A store by TLS, with a password, behind sentinels, as a cluster.
 mod kinds;
+/// A store that is far away.
+mod distance;
 /// What outlives the process.
 mod restarts;
 /// `budget show`, `budget grant`, and who may.

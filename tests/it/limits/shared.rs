@@ -145,3 +145,21 @@ async fn connections_to_a_store_that_is_not_configured_any_more_end() {
     becomes("they end", async || connections() == 0).await;
     assert_eq!(passes(&gateway, 1).await, 1);
 }
+
+/// A dry run asks the store as a delete does, and charges nothing: also what this gateway has not seen.
+#[tokio::test]
+async fn a_dry_run_is_told_what_all_gateways_used() {
+    let (redis, smh) = (Redis::start().await, Smh::start().await);
+    let gateways = three(&redis, DAILY, &smh).await;
+    let dry = crate::support::request("/v1/files/t1/f", &["X-Dry-Run: 1"]);
+    // More than the third of one gateway.
+    assert_eq!(passes(&gateways[0], 59).await, 59);
+    for gateway in &gateways {
+        assert_eq!(gateway.send(&dry).await.json()["decision"], "allow");
+    }
+    assert_eq!(passes(&gateways[1], 1).await, 1);
+    for gateway in &gateways {
+        assert_eq!(gateway.send(&dry).await.json()["code"], "RateLimited");
+    }
+    assert_eq!(smh.received().len(), 60);
+}
