@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 use crate::delete::encode_into;
 use crate::undo::Space;
 use crate::undo::gather::{Deleted, Gathered, What};
+use crate::undo::ledger::Done;
 use crate::undo::order::is_still_there;
 use crate::undo::smh::{Smh, Trouble};
 
@@ -76,11 +77,12 @@ struct Wanted<'g> {
 }
 
 impl<'g> Wanted<'g> {
-    fn of(gathered: &'g Gathered, space: &Space) -> Option<Self> {
+    fn of(gathered: &'g Gathered, done: &Done, space: &Space) -> Option<Self> {
         let (mut ids, mut paths, mut since) = (HashSet::new(), HashSet::new(), None);
         let here = |one: &&Deleted| one.space == *space;
         for deleted in gathered.deleted.iter().filter(here) {
             let from = match deleted.what {
+                What::Recycled(id) if done.restored(space, id).is_some() => continue,
                 What::Recycled(id) => {
                     ids.insert(id);
                     deleted.time
@@ -123,9 +125,10 @@ pub async fn look(
     smh: &mut Smh<'_>,
     space: &Space,
     gathered: &Gathered,
+    done: &Done,
     seen: &mut dyn FnMut(usize),
 ) -> Result<Option<View>, String> {
-    let Some(wanted) = Wanted::of(gathered, space) else { return Ok(None) };
+    let Some(wanted) = Wanted::of(gathered, done, space) else { return Ok(None) };
     let mut view = View::default();
     let (mut marker, mut ids, mut before) = (None, HashSet::new(), None);
     for _ in 0..MOST_PAGES {

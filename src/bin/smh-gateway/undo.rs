@@ -173,7 +173,7 @@ async fn undo_all(
     };
     let notes = gathered.notes;
     let (bins, unseen) = tokio::select! {
-        looked = look(smh, &gathered) => looked,
+        looked = look(smh, &gathered, &done) => looked,
         _ = tokio::signal::ctrl_c() => return Err("interrupted: nothing was restored".into()),
     };
     let plan = decide(gathered, options, smh, &done, &bins);
@@ -188,14 +188,18 @@ async fn undo_all(
     if !options.yes {
         // What was minted must not be left behind by whoever just closes the terminal.
         smh.close().await;
-        match confirmed(count).await {
-            Confirmed::Yes => {}
-            Confirmed::No => return Ok(Answer::No),
+        let refused = match confirmed(count).await {
+            Confirmed::Yes => None,
+            Confirmed::No => Some(Answer::No),
             Confirmed::NobodyToAsk => {
                 let what = "there is no terminal to ask on: say `--yes` to restore, or `--dry-run`";
                 terminal.error(&*Failed::from(what));
-                return Ok(Answer::Usage);
+                Some(Answer::Usage)
             }
+        };
+        if let Some(answer) = refused {
+            shown.end(options, terminal);
+            return Ok(answer);
         }
     }
     let outcomes = bring_back(&plan, options, smh, ledger).await?;
@@ -207,6 +211,7 @@ async fn undo_all(
 async fn look(
     smh: &mut Smh<'_>,
     gathered: &Gathered,
+    done: &Done,
 ) -> (HashMap<Space, View>, Vec<(Space, String)>) {
     let mut spaces: Vec<_> = gathered.deleted.iter().map(|one| &one.space).collect();
     spaces.sort_unstable();
@@ -218,7 +223,7 @@ async fn look(
             continue;
         }
         let mut seen = |count| bar.says(&format!("looking through the bin of {space}: {count}"));
-        match undo::look(smh, space, gathered, &mut seen).await {
+        match undo::look(smh, space, gathered, done, &mut seen).await {
             Ok(Some(view)) => {
                 bins.insert(space.clone(), view);
             }

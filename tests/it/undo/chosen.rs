@@ -94,7 +94,7 @@ async fn journals_of_two_gateways_and_one_given_twice_make_one_plan() {
     std::fs::write(stage.folder.path("mixed.jsonl"), mixed).unwrap();
     let ran = stage.undo(&["mixed.jsonl", "other.jsonl", "one.jsonl"], &[]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("2 lines of the journals are no records"), "{}", ran.out);
+    assert!(ran.out.contains("2 lines of the journals: no record"), "{}", ran.out);
     let mut back = stage.brought_back();
     back.sort_unstable();
     assert_eq!(back, ids);
@@ -199,7 +199,7 @@ async fn a_record_that_was_changed_is_not_heeded() {
     std::fs::write(stage.folder.path("audit.jsonl"), changed).unwrap();
     let ran = stage.undo(&["audit.jsonl"], &[]).await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.out.contains("1 lines of the journals were changed"), "{}", ran.out);
+    assert!(ran.out.contains("1 line of the journals: changed after"), "{}", ran.out);
     assert!(stage.brought_back().contains(&ids[1]));
 }
 

@@ -9,6 +9,8 @@ mod trouble;
 mod unknown;
 /// Runs that were killed.
 mod interrupted;
+/// Answers that the simulator does not give.
+mod odd;
 /// What it needs and says: configuration, credentials, questions.
 mod asking;
 
@@ -143,11 +145,8 @@ impl Stage {
     /// The ids that SMH brought back, in that order.
     fn brought_back(&self) -> Vec<u64> {
         let effects = self.smh.received().into_iter().flat_map(|request| request.effects);
-        let ids = effects.filter_map(|effect| match effect {
-            Effect::Restored { id, .. } => Some(id),
-            _ => None,
-        });
-        ids.collect()
+        let id = |effect| if let Effect::Restored { id, .. } = effect { Some(id) } else { None };
+        effects.filter_map(id).collect()
     }
 
     fn asked_for(&self, route: RouteKind) -> usize {
@@ -179,8 +178,8 @@ impl Book {
 
     /// One record.
     fn record(&mut self, body: &Value) {
-        let body = body.to_string();
-        self.head.seal(body[1..body.len() - 1].as_bytes(), &mut self.text);
+        let body = body.to_string().into_bytes();
+        self.head.seal(&body[1..body.len() - 1], &mut self.text);
     }
 
     /// An intent and what became of it, with these fields besides or instead.

@@ -138,16 +138,14 @@ impl Shown<'_> {
         }
         let Notes { foreign, torn, newer, changed, .. } = self.notes;
         for (count, what) in [
-            (
-                changed,
-                "were changed after they were written, and are not heeded: see `audit verify`",
-            ),
-            (newer, "are of a newer version: use that smh-gateway"),
-            (foreign, "are no records"),
-            (torn, "have no end: they are just being written, or their gateway was killed"),
+            (changed, "changed after it was written, and not heeded: see `audit verify`"),
+            (newer, "written by a newer version: use that smh-gateway"),
+            (foreign, "no record"),
+            (torn, "without an end: just being written, or its gateway was killed"),
         ] {
             if count > 0 {
-                terminal.line(format!("{count} lines of the journals {what}"));
+                let lines = if count == 1 { "1 line" } else { &format!("{count} lines") };
+                terminal.line(format!("{lines} of the journals: {what}"));
             }
         }
     }
