@@ -82,7 +82,7 @@ pub struct Gathered {
     pub deleted: Vec<Deleted>,
     /// Everything that anybody's delete put into a bin: what is not among it may be what became of a delete
     /// without an answer.
-    pub accounted: HashSet<(Space, u64)>,
+    pub accounted: HashMap<Space, HashSet<u64>>,
     /// What else was seen.
     pub notes: Notes,
 }
@@ -146,15 +146,28 @@ impl<'s> Gatherer<'s> {
         if is_over && let Some(key) = &key {
             self.pending.remove(key);
         }
-        let Some(deleted) = deleted(sealed, entry) else { return };
-        if let What::Recycled(id) = deleted.what {
-            self.gathered.accounted.insert((deleted.space.clone(), id));
-        }
-        if !self.selection.selects(entry, deleted.time)
-            || !self.taken.insert((sealed.journal, sealed.seq))
-        {
+        let Ok(time) = OffsetDateTime::parse(&entry.time, &Rfc3339) else { return };
+        let Some(what) = what(entry, time) else { return };
+        let is_selected = self.selection.selects(entry, time);
+        // There can be a million that are not.
+        if !is_selected && !matches!(what, What::Recycled(_)) {
             return;
         }
+        let Some(space) = space(entry) else { return };
+        if let What::Recycled(id) = what {
+            match self.gathered.accounted.get_mut(&space) {
+                Some(ids) => {
+                    ids.insert(id);
+                }
+                None => {
+                    self.gathered.accounted.insert(space.clone(), HashSet::from([id]));
+                }
+            }
+        }
+        if !is_selected || !self.taken.insert((sealed.journal, sealed.seq)) {
+            return;
+        }
+        let Some(deleted) = deleted(sealed, entry, space, time, what) else { return };
         match key {
             Some(key) if !is_over => {
                 self.pending.insert(key, deleted);
@@ -164,10 +177,20 @@ impl<'s> Gatherer<'s> {
     }
 }
 
-/// `None`: nothing was deleted, as far as the record says.
-fn deleted(sealed: &Sealed<'_>, entry: &Entry<'_>) -> Option<Deleted> {
-    let time = OffsetDateTime::parse(&entry.time, &Rfc3339).ok()?;
-    let what = what(entry, time)?;
+fn space(entry: &Entry<'_>) -> Option<Space> {
+    Some(Space {
+        library: LibraryId::try_from(entry.library.as_deref()?).ok()?,
+        space: SpaceId::try_from(entry.space.as_deref()?).ok()?,
+    })
+}
+
+fn deleted(
+    sealed: &Sealed<'_>,
+    entry: &Entry<'_>,
+    space: Space,
+    time: OffsetDateTime,
+    what: What,
+) -> Option<Deleted> {
     let text = |text: &Option<Text<'_>>| text.as_deref().map(str::to_owned);
     Some(Deleted {
         journal: sealed.journal,
@@ -176,15 +199,13 @@ fn deleted(sealed: &Sealed<'_>, entry: &Entry<'_>) -> Option<Deleted> {
         time,
         caller: text(&entry.caller),
         tenant: text(&entry.tenant),
-        space: Space {
-            library: LibraryId::try_from(entry.library.as_deref()?).ok()?,
-            space: SpaceId::try_from(entry.space.as_deref()?).ok()?,
-        },
+        space,
         path: text(&entry.path)?,
         what,
     })
 }
 
+/// `None`: nothing was deleted, as far as the record says.
 fn what(entry: &Entry<'_>, time: OffsetDateTime) -> Option<What> {
     let unknown = || {
         if entry.permanent == Some(true) {

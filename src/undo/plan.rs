@@ -216,7 +216,7 @@ type Sought = (usize, OffsetDateTime, OffsetDateTime);
 /// which are matched in the order of time.
 fn find_unknown(
     deleted: &[Deleted],
-    accounted: &HashSet<(Space, u64)>,
+    accounted: &HashMap<Space, HashSet<u64>>,
     facts: &Facts<'_>,
 ) -> HashMap<usize, Fate> {
     let mut of_paths: HashMap<(&Space, &str), Vec<Sought>> = HashMap::new();
@@ -236,7 +236,7 @@ fn find_unknown(
         let mut candidates = view.at(path).to_vec();
         candidates.retain(|(removed, id)| {
             let fits = unknown.iter().any(|(_, from, to)| (from..=to).contains(&removed));
-            fits && !accounted.contains(&(space.clone(), *id))
+            fits && !accounted.get(space).is_some_and(|ids| ids.contains(id))
         });
         candidates.sort_unstable();
         let is_told_apart = candidates.len() <= unknown.len();

@@ -34,7 +34,7 @@ struct Known {
     bins: HashMap<Space, View>,
     tenants: HashSet<Space>,
     tokens: HashSet<Space>,
-    accounted: HashSet<(Space, u64)>,
+    accounted: HashMap<Space, HashSet<u64>>,
     on_conflict: OnConflict,
 }
 
@@ -45,7 +45,7 @@ impl Known {
             bins: HashMap::from([(space(), view)]),
             tenants: HashSet::from([space()]),
             tokens: HashSet::from([space()]),
-            accounted: HashSet::new(),
+            accounted: HashMap::new(),
             on_conflict: OnConflict::Rename,
         }
     }
@@ -149,7 +149,7 @@ fn a_delete_without_an_answer_is_what_has_its_path_at_its_time() {
         assert_eq!(Known::of(view(items, true)).fates(&deletes), fates, "{what}");
     }
     let mut known = Known::of(view(&[(1, "a", 9), (2, "a", 11)], true));
-    known.accounted.insert((space(), 1));
+    known.accounted.insert(space(), HashSet::from([1]));
     assert_eq!(known.fates(&[unknown(10, "a")]), [found(2)], "the other is somebody else's");
 }
 

@@ -203,6 +203,28 @@ async fn a_record_that_was_changed_is_not_heeded() {
     assert!(stage.brought_back().contains(&ids[1]));
 }
 
+#[tokio::test]
+async fn a_journal_may_be_compressed_or_empty_and_one_that_is_cut_off_is_an_error() {
+    let stage = Stage::new().await;
+    let mut book = Book::new();
+    stage.deleted(&mut book, "robot", &["a/1"]).await;
+    let path = stage.folder.path("audit.jsonl.000000000001");
+    std::fs::write(&path, &book.text).unwrap();
+    smh_gateway::journal::compress(&path).unwrap();
+    let whole = std::fs::read(stage.folder.path("audit.jsonl.000000000001.gz")).unwrap();
+    std::fs::write(stage.folder.path("cut.gz"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(stage.folder.path("empty.jsonl"), "").unwrap();
+    std::fs::write(stage.folder.path("newer.jsonl"), "{\"v\":2,\"x\":1}\n").unwrap();
+    let ran = stage.undo(&["cut.gz"], &[]).await;
+    assert_eq!((ran.code, stage.restores().len()), (Some(1), 0), "{ran:?}");
+    assert!(ran.err.contains("cut.gz: "), "{}", ran.err);
+    let ran = stage.undo(&["newer.jsonl"], &[]).await;
+    assert_eq!((ran.code, stage.restores().len()), (Some(1), 0), "what is in it is not known");
+    assert!(ran.out.contains("1 line of the journals: written by a newer version"), "{}", ran.out);
+    let ran = stage.undo(&["empty.jsonl", "audit.jsonl.000000000001.gz"], &[]).await;
+    assert_eq!((ran.code, stage.in_bin().len()), (Some(0), 0), "{ran:?}");
+}
+
 /// Three gateways, half of the deletes an accident of one caller.
 #[tokio::test]
 async fn five_thousand_deletes_of_which_half_were_an_accident() {
