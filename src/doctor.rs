@@ -108,12 +108,14 @@ async fn token_for(
             let Some(caller) = caller else {
                 return Err(("nobody may use it".to_owned(), "grant it to a caller"));
             };
-            mint_once(plan, &secret, &caller, tenant, &snapshot.upstream).await.map_err(|error| {
-                (
-                    format!("no token could be minted: {error}"),
-                    "compare the library's id and secret with the console",
-                )
-            })
+            mint_once(plan, &secret, &caller, tenant, &snapshot.upstream, "smh-gateway-doctor")
+                .await
+                .map_err(|error| {
+                    (
+                        format!("no token could be minted: {error}"),
+                        "compare the library's id and secret with the console",
+                    )
+                })
         }
     }
 }

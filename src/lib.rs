@@ -56,6 +56,7 @@ pub mod server;
 pub mod admin;
 pub mod run;
 pub mod doctor;
+pub mod undo;
 
 // Stands apart: shares no code with the rest, so that no mistake is shared either.
 pub mod simulator;

@@ -15,6 +15,7 @@ use crate::config::limit_store_file::{LimitStore, limit_store};
 use crate::config::listener_file::{Listener, listeners, socket_path};
 use crate::config::report::Report;
 use crate::config::source::Spanned;
+use crate::config::undo_file::{Undo, undo};
 use crate::config::yaml::{Node, Value};
 use crate::directory::UserIdRule;
 use crate::ids::{CallerName, IssuerName, LibraryId, SpaceId, TenantName, UserId};
@@ -43,6 +44,7 @@ pub(super) struct GatewayFile {
     pub(super) audit: Option<AuditPlan>,
     pub(super) policy: Option<Spanned<PathBuf>>,
     pub(super) policy_tests: Vec<Spanned<PathBuf>>,
+    pub(super) undo: Option<Undo>,
 }
 
 pub(super) struct Upstream {
@@ -144,19 +146,17 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
     });
     let limits = limit_settings(&mut fields);
     let audit = fields.or_with("audit", None, audit);
-    fields.not_yet_supported("undo");
+    let undo = fields.or_with("undo", None, |node, report| undo(node, report).map(Some));
     fields.finish();
     let sections = [listeners.is_some(), admin.is_some(), upstream.is_some(), libraries.is_some()];
     let people = [tenants.is_some(), callers.is_some(), jwt_issuers.is_some()];
-    let others = [
-        shutdown.is_some(),
-        log.is_some(),
-        policy_tests.is_some(),
-        limits.is_some(),
-        audit.is_some(),
-    ];
+    let others = [shutdown.is_some(), log.is_some(), policy_tests.is_some(), limits.is_some()];
+    let records = [audit.is_some(), undo.is_some()];
     Some(GatewayFile {
-        whole: sections.into_iter().chain(people).chain(others).all(|is_there| is_there),
+        whole: [&sections[..], &people, &others, &records]
+            .concat()
+            .iter()
+            .all(|is_there| *is_there),
         listeners: listeners.unwrap_or_default(),
         admin: admin.unwrap_or(DEFAULT_ADMIN),
         limits: limits.unwrap_or_default(),
@@ -171,6 +171,7 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         audit: audit.flatten(),
         policy,
         policy_tests: policy_tests.unwrap_or_default(),
+        undo: undo.flatten(),
     })
 }
 

@@ -53,14 +53,7 @@ pub(super) fn library(node: &Node, report: &mut Report) -> Option<Library> {
 
 fn mint(node: &Node, report: &mut Report) -> Option<MintPlan> {
     let mut fields = Fields::of(node, "the minting of tokens", report)?;
-    let library_secret = fields.required_with("library_secret", |node, report| {
-        not_literal(node, "a library secret", "`{ file: … }` or `{ env: … }`", report)?;
-        let mut fields = Fields::of(node, "a library secret", report)?;
-        let (key, node) = fields.one_of(&["env", "file"])?;
-        let source = source(key, node, fields.report());
-        fields.finish();
-        source
-    });
+    let library_secret = fields.required_with("library_secret", library_secret);
     let period = fields.or_with("period", DEFAULT_PERIOD, period);
     let max_age = fields.or("max_age", DEFAULT_MAX_AGE);
     let grant = fields.or_with("grant", Grant::least(), |node, report| {
@@ -84,8 +77,17 @@ fn mint(node: &Node, report: &mut Report) -> Option<MintPlan> {
     })
 }
 
+pub(super) fn library_secret(node: &Node, report: &mut Report) -> Option<Source> {
+    not_literal(node, "a library secret", "`{ file: … }` or `{ env: … }`", report)?;
+    let mut fields = Fields::of(node, "a library secret", report)?;
+    let (key, node) = fields.one_of(&["env", "file"])?;
+    let source = source(key, node, fields.report());
+    fields.finish();
+    source
+}
+
 /// Whole seconds, and no less than SMH gives (smh-api.md 3.2).
-fn period(node: &Node, report: &mut Report) -> Option<Duration> {
+pub(super) fn period(node: &Node, report: &mut Report) -> Option<Duration> {
     let period = <Duration as decode::Decode>::decode(node, report)?;
     if period < MIN_PERIOD || period.subsec_nanos() > 0 {
         report.error(node.place, "a period is whole seconds, from `20m`, the least that SMH gives");
@@ -137,8 +139,8 @@ fn environment(node: &Node, report: &mut Report) -> Option<Source> {
 }
 
 /// Short enough that a token that leaked and is not used is soon worth nothing.
-const DEFAULT_PERIOD: Duration = Duration::from_secs(2 * 60 * 60);
+pub(super) const DEFAULT_PERIOD: Duration = Duration::from_secs(2 * 60 * 60);
 const MIN_PERIOD: Duration = Duration::from_secs(20 * 60);
 
 /// One that leaked and *is* used lives as long as it is used: until it is revoked at this age.
-const DEFAULT_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DEFAULT_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -5,6 +5,7 @@ mod distinct;
 mod listeners;
 mod policy;
 mod tenants;
+mod undo;
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -67,6 +68,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let issuers = callers::link_issuers(&gateway, &folder, report);
     let callers = callers::link(&gateway, &folder, &names, &mut places, report);
     let upstream = link_upstream(&gateway, &folder, report);
+    let undo = undo::link(&gateway, &folder, &names, report);
     let lines = Lines {
         libraries: lines_of(gateway.libraries.as_ref()),
         tenants: lines_of(gateway.tenants.as_ref()),
@@ -94,6 +96,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         shutdown: gateway.shutdown,
         log: gateway.log,
         audit: gateway.audit.map(|plan| link_audit(plan, &folder)),
+        undo,
         lines,
         places,
         file,
@@ -200,18 +203,22 @@ fn link_libraries(
         let url = library.url.as_ref().or(gateway.upstream.url.as_ref());
         let Some(origin) = origin(url, id, report) else { continue };
         let shared = Library::new(id.value.clone(), origin, library.recycle_bin);
-        let token = match &library.token {
-            Token::Given(source) => TokenSource::Given(below(folder, source)),
-            Token::Minted(plan) => TokenSource::Minted(MintPlan {
-                library_secret: below(folder, &plan.library_secret),
-                ..plan.clone()
-            }),
-        };
+        let token = link_token(&library.token, folder);
         let max_in_flight = share(gateway, library, report);
         let library = Arc::new(shared);
         linked.insert(id.value.clone(), ConfiguredLibrary { library, token, max_in_flight });
     }
     linked
+}
+
+fn link_token(token: &Token, folder: &Path) -> TokenSource {
+    match token {
+        Token::Given(source) => TokenSource::Given(below(folder, source)),
+        Token::Minted(plan) => TokenSource::Minted(MintPlan {
+            library_secret: below(folder, &plan.library_secret),
+            ..plan.clone()
+        }),
+    }
 }
 
 /// How many of all deletes may be under way in a library. Where there are several, half of them

@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub log: DeleteLog,
     /// Where the journal is, and how it is written; `None`: there is none.
     pub audit: Option<AuditPlan>,
+    /// What `smh-gateway undo` works with, if it may.
+    pub undo: Option<UndoPlan>,
     /// Where names are defined.
     pub lines: Lines,
     /// The same for whoever points at them.
@@ -80,6 +82,15 @@ pub struct Snapshot {
     pub sha256: String,
     /// The files that it was made of, as they were read.
     pub watched: Watched,
+}
+
+/// What `smh-gateway undo` works with. Whoever serves reads none of these secrets.
+#[derive(Debug)]
+pub struct UndoPlan {
+    /// Its own journal, where the file names one.
+    pub file: Option<PathBuf>,
+    /// Where the token comes from that restores, for each library that has one.
+    pub tokens: Vec<(LibraryId, TokenSource)>,
 }
 
 /// On which line of gateway.yaml each name is defined, from 1.
@@ -220,6 +231,7 @@ impl Snapshot {
                 "delay": format!("{:?}", self.shutdown.delay),
                 "drain": format!("{:?}", self.shutdown.drain),
             },
+            "undo": self.undo.as_ref().map(undo),
             "policy": policy::shown(&self.policy, &self.limits),
             "policy_tests": self.policy_tests.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
             "sha256": self.sha256,
@@ -236,6 +248,15 @@ fn reference(source: &Source) -> Value {
         Source::Environment(name) => json!({ "env": name }),
         Source::File(path) => json!({ "file": path.display().to_string() }),
     }
+}
+
+fn undo(plan: &UndoPlan) -> Value {
+    let libraries = plan.tokens.iter();
+    let libraries = libraries.map(|(id, source)| (id.to_string(), token_source(source)));
+    json!({
+        "file": plan.file.as_ref().map(|path| path.display().to_string()),
+        "libraries": object(libraries),
+    })
 }
 
 fn token_source(source: &TokenSource) -> Value {

@@ -57,6 +57,18 @@ impl Grant {
             .any(|word| matches!(word, "delete_file_permanent" | "space_admin" | "admin"))
     }
 
+    /// Taking files out of the recycle bin: the least that an undo needs (smh-api.md 5.4).
+    #[must_use]
+    pub fn least_that_restores() -> Self {
+        Self("restore_recycled".to_owned())
+    }
+
+    /// Whether taking files out of the recycle bin is among what it covers.
+    #[must_use]
+    pub fn covers_restores(&self) -> bool {
+        self.0.split(',').any(|word| matches!(word, "restore_recycled" | "space_admin" | "admin"))
+    }
+
     /// As SMH writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {

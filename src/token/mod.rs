@@ -104,8 +104,9 @@ pub(crate) async fn mint_once(
     caller: &CallerName,
     tenant: &Tenant,
     settings: &Settings,
+    instance: &str,
 ) -> Result<AccessToken, MintError> {
-    let order = Order { plan, secret, caller, tenant, instance: "smh-gateway-doctor" };
+    let order = Order { plan, secret, caller, tenant, instance };
     mint::mint(&order, settings).await.map(|fresh| fresh.token)
 }
 

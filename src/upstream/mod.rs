@@ -12,6 +12,7 @@ pub mod tls;
 
 pub use self::answer::Answer;
 pub(crate) use self::fetch::{Document, fetch};
+pub(crate) use self::request::Question;
 pub use self::request::{TokenPlace, shown};
 
 use std::error::Error;
@@ -239,6 +240,37 @@ pub(crate) async fn call(
     })
 }
 
+/// One question to a space, with a token, on a connection of its own: none that is kept can close while
+/// it is being asked, so whoever has no answer knows more of what became of it.
+///
+/// # Errors
+/// [`Failed`]. After `Unreachable` SMH certainly did not act.
+pub(crate) async fn ask(
+    origin: &Origin,
+    settings: &Settings,
+    question: &Question,
+    token: &AccessToken,
+    timeout: Duration,
+) -> Result<Answer, Failed> {
+    let exchange = async {
+        let connected = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
+        let mut connection =
+            connected.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
+        let protocol = connection.protocol();
+        let request = request::question(origin, question, token, settings.token_in, protocol)
+            .ok_or_else(|| failed(UpstreamFault::Unreachable, "no target could be made"))?;
+        match connection.send(request).await {
+            Ok(response) => whole(response, MAX_LIST_BYTES).await,
+            Err(Failure::Closed(error)) => Err(failed(UpstreamFault::Unreachable, &chain(&error))),
+            Err(Failure::Refused(error)) => Err(failed(UpstreamFault::Refused, &chain(&error))),
+            Err(Failure::Lost(error)) => Err(failed(blame(&error), &chain(&error))),
+        }
+    };
+    tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
+        Err(Failed { fault: UpstreamFault::Timeout, cause: format!("no answer in {timeout:?}") })
+    })
+}
+
 /// Waits for the whole body: half an answer must never look like one.
 async fn whole(response: Response<Incoming>, most: usize) -> Result<Answer, Failed> {
     let (head, body) = response.into_parts();
@@ -311,3 +343,6 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 
 /// Largest body of an answer, in bytes. SMH's own are below 1 KiB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The same for a list of a hundred items, whose paths SMH may write in escapes.
+const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;

@@ -5,10 +5,11 @@
 //! logged, traced, or put in an error.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{HOST, HeaderValue, USER_AGENT};
 use http::uri::{PathAndQuery, Scheme as UriScheme};
 use http::{HeaderMap, Method, Request, Uri, Version};
-use http_body_util::Empty;
+use http_body_util::Full;
 use zeroize::Zeroizing;
 
 use crate::access_token::AccessToken;
@@ -19,8 +20,8 @@ use crate::policy::Subject;
 use crate::refusal::render::PRODUCT;
 use crate::secret::REDACTED;
 
-/// A delete has no body.
-pub(super) type Outgoing = Request<Empty<Bytes>>;
+/// A delete has no body; what is asked of a recycle bin may have one.
+pub(super) type Outgoing = Request<Full<Bytes>>;
 
 /// How the token travels (smh-api.md 1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +66,7 @@ pub(super) fn plain(
 ) -> Option<Outgoing> {
     // Wiped when the last part of the request is dropped.
     let path = PathAndQuery::from_maybe_shared(Bytes::from_owner(target)).ok()?;
-    let mut request = Request::new(Empty::new());
+    let mut request = Request::new(Full::default());
     *request.method_mut() = method;
     *request.headers_mut() = HeaderMap::with_capacity(FIELDS);
     match protocol {
@@ -83,6 +84,45 @@ pub(super) fn plain(
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     // An answer in another coding could not be searched for the token.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Some(request)
+}
+
+/// What is asked of a space besides deletes. The token is not among what it says.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+    /// JSON; empty: none.
+    pub(crate) body: Bytes,
+}
+
+/// `None` is unreachable with parsed parts, as in [`build`].
+pub(super) fn question(
+    origin: &Origin,
+    question: &Question,
+    token: &AccessToken,
+    place: TokenPlace,
+    protocol: Protocol,
+) -> Option<Outgoing> {
+    let token_bytes = token.encoded().expose();
+    let room = question.target.len() + FRAME_BYTES + token_bytes.len();
+    let mut target = Zeroizing::new(Vec::with_capacity(room));
+    target.extend_from_slice(question.target.as_bytes());
+    if place == TokenPlace::Query {
+        target.push(if question.target.contains('?') { b'&' } else { b'?' });
+        target.extend_from_slice(b"access_token=");
+        target.extend_from_slice(token_bytes);
+    }
+    let mut request = plain(origin, question.method.clone(), target, protocol)?;
+    if place == TokenPlace::Header {
+        request.headers_mut().insert(AUTHORIZATION, bearer(token)?);
+    }
+    if !question.body.is_empty() {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        *request.body_mut() = Full::new(question.body.clone());
+    }
     Some(request)
 }
 

@@ -47,5 +47,7 @@ mod explain;
 mod guide;
 /// Every example and manifest loads.
 mod examples;
+/// `undo`: what was deleted comes back.
+mod undo;
 /// The JSON Schemas: what an editor is told is what the gateway takes.
 mod schema;

@@ -11,6 +11,7 @@ mod serve;
 mod simulate;
 mod terminal;
 mod test;
+mod undo;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -68,6 +69,8 @@ enum Command {
         #[command(subcommand)]
         budget: budget::Budget,
     },
+    /// Bring back from SMH's recycle bin what was deleted, as journals have it.
+    Undo(Box<undo::Options>),
     /// Read an API key on standard input, print its SHA-256 for the configuration.
     HashKey {
         /// Taken so that clap does not repeat it: it is likely the key itself.
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         | Command::Explain(_)
         | Command::Test(_)
         | Command::Budget { .. }
+        | Command::Undo(_)
         | Command::HashKey { .. }
         | Command::Schema { .. } => LevelFilter::ERROR,
     };
@@ -115,6 +119,7 @@ fn main() -> ExitCode {
         Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),
         Command::Explain(options) => Ok(explain::run(&options, &mut terminal)),
         Command::Test(options) => Ok(test::run(&options, &mut terminal)),
+        Command::Undo(options) => undo::run(&options, &mut terminal),
         Command::Budget { budget } => budget::run(&budget, &mut terminal),
         Command::HashKey { unexpected } if unexpected.is_empty() => hash_key::run(&mut terminal),
         Command::HashKey { .. } => {
@@ -127,6 +132,7 @@ fn main() -> ExitCode {
     match done {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::FAILURE,
+        Ok(Answer::Usage) => ExitCode::from(2),
         Err(error) => {
             terminal.error(&*error);
             ExitCode::FAILURE
@@ -134,10 +140,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the exit code says: 0 done, 1 the answer is no.
+/// What the exit code says: 0 done, 1 the answer is no, 2 it was asked in a way that it cannot be done.
 enum Answer {
     Yes,
     No,
+    Usage,
 }
 
 /// At this edge errors are only read by people.

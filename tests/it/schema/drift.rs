@@ -195,7 +195,8 @@ const LITTLE: [(Format, &str); 4] = [
          tenants: { photos: { library: lib, space: a }, contracts: { library: lib, space: b } }\n\
          callers: { janitor: { jwt: { issuer: i, subject: s }, tenants: [photos] } }\n\
          jwt_issuers: { i: { issuer: i, audience: a, jwks: { file: /jwks.json } } }\n\
-         rate_limit_store: { redis: { url: \"redis://store\" } }\n",
+         rate_limit_store: { redis: { url: \"redis://store\" } }\n\
+         undo: { token: { mint: { library_secret: { file: /secret } } } }\n",
     ),
     (
         Format::Gateway,

@@ -51,6 +51,9 @@ fn samples(format: Format) -> Vec<Value> {
             assert_eq!(GATEWAY.matches(SENTINEL).count(), 1);
             samples.push(parsed(&GATEWAY.replace(SENTINEL, other)));
         }
+        let (rest, _) = GATEWAY.split_once("undo:\n").unwrap();
+        let one = "undo: { token: { env: SMH_UNDO_TOKEN }, file: undo.jsonl }\n";
+        samples.push(parsed(&format!("{rest}{one}")));
     }
     samples
 }

@@ -19,6 +19,11 @@ const GATEWAY: &[(&str, &str)] = &[
     ("response_timeout: 20ms", "response_timeout: 20"),
     ("service: mymaster, ", ""),
     ("    username: gateway", "    url: redis://store\n    username: gateway"),
+    ("lib-env: { token: { env: SMH_UNDO_TOKEN } }", "lib-env: { token: acctk1 }"),
+    ("lib-env: { token: { env: SMH_UNDO_TOKEN } }", "lib-env: {}"),
+    ("  file: undo.jsonl\n", "  token: { env: SMH_UNDO_TOKEN }\n"),
+    (", grant_reason: undo }", " }"),
+    ("period: 1h, ", "max_age: 1h, "),
     // Fields.
     ("workers: 2\n", "worker: 2\n"),
     ("    smh_paths: true\n", "    smh_path: true\n"),

@@ -1,0 +1,340 @@
+//! What journals say of the deletes that are to be undone.
+
+use std::collections::{HashMap, HashSet};
+
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::ids::{LibraryId, SpaceId};
+use crate::journal::{Became, Entry, Event, JournalId, Line, Sealed, Text};
+use crate::undo::{Selection, Space};
+
+/// A delete that is to be undone.
+#[derive(Debug, Clone)]
+pub struct Deleted {
+    /// Which journal says so.
+    pub journal: JournalId,
+    /// Which record of it.
+    pub seq: u64,
+    /// Which delete of it.
+    pub delete: Option<String>,
+    /// When it was over, or, of one that nobody heard of again, when it began.
+    pub time: OffsetDateTime,
+    /// Who asked.
+    pub caller: Option<String>,
+    /// Whose file it was.
+    pub tenant: Option<String>,
+    /// Where.
+    pub space: Space,
+    /// Which file.
+    pub path: String,
+    /// What became of it.
+    pub what: What,
+}
+
+/// What became of a file, as far as a journal knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// It is in the recycle bin.
+    Recycled(u64),
+    /// Nobody knows: no whole answer came. If it was deleted, then between these.
+    Unknown {
+        /// When it was sent, at the earliest.
+        from: OffsetDateTime,
+        /// When SMH acted, at the latest.
+        to: OffsetDateTime,
+    },
+    /// As `Unknown`, but there is nothing that the bin could tell: it was to be deleted for good.
+    UnknownForGood,
+    /// It was deleted for good, as was asked for.
+    Permanent,
+    /// It was deleted for good, although that was not asked for.
+    BinOff,
+}
+
+/// What was seen in the journals besides records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Records that were read.
+    pub records: u64,
+    /// Lines that are no record.
+    pub foreign: u64,
+    /// Last lines without an end.
+    pub torn: u64,
+    /// Records of a version that came later: what they say is not known.
+    pub newer: u64,
+    /// Records that are not what they were: nothing of what they say is done.
+    pub changed: u64,
+}
+
+impl Notes {
+    /// Whether there may be deletes of which nothing is known here.
+    #[must_use]
+    pub fn hide_something(&self) -> bool {
+        self.newer > 0 || self.changed > 0
+    }
+}
+
+/// All that the journals say.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// What is to be undone, in the order of time.
+    pub deleted: Vec<Deleted>,
+    /// Everything that anybody's delete put into a bin: what is not among it may be what became of a delete
+    /// without an answer.
+    pub accounted: HashMap<Space, HashSet<u64>>,
+    /// What else was seen.
+    pub notes: Notes,
+}
+
+/// Reads journals, line by line, in the order of writing; several may be mixed.
+pub struct Gatherer<'s> {
+    selection: &'s Selection,
+    gathered: Gathered,
+    /// Selected, and not over as far as was read.
+    pending: HashMap<(JournalId, String), Deleted>,
+    /// A file may be given twice, or be there plain and compressed.
+    taken: HashSet<(JournalId, u64)>,
+}
+
+impl<'s> Gatherer<'s> {
+    /// To gather what is selected.
+    #[must_use]
+    pub fn new(selection: &'s Selection) -> Self {
+        let (gathered, pending) = (Gathered::default(), HashMap::new());
+        Self { selection, gathered, pending, taken: HashSet::new() }
+    }
+
+    /// Looks at the next line.
+    pub fn line(&mut self, line: Line<'_>) {
+        let notes = &mut self.gathered.notes;
+        match line {
+            Line::Record(sealed) if !sealed.holds() => notes.changed += 1,
+            Line::Record(sealed) => {
+                notes.records += 1;
+                match Entry::parse(sealed.text()) {
+                    Ok(entry) => self.entry(&sealed, &entry),
+                    Err(_) => notes.foreign += 1,
+                }
+            }
+            Line::Newer(_) => notes.newer += 1,
+            Line::Foreign => notes.foreign += 1,
+            Line::Torn(_) => notes.torn += 1,
+        }
+    }
+
+    /// After the last line.
+    #[must_use]
+    pub fn end(mut self) -> Gathered {
+        self.gathered.deleted.extend(self.pending.into_values());
+        self.gathered.deleted.sort_by_key(|deleted| (deleted.time, deleted.journal, deleted.seq));
+        self.gathered
+    }
+
+    fn entry(&mut self, sealed: &Sealed<'_>, entry: &Entry<'_>) {
+        let is_over = match entry.event {
+            Event::Delete => true,
+            Event::Intent => false,
+            Event::Start
+            | Event::Stop
+            | Event::Resumed
+            | Event::Grant
+            | Event::Undo
+            | Event::Other => return,
+        };
+        let key = entry.delete.as_deref().map(|delete| (sealed.journal, delete.to_owned()));
+        if is_over && let Some(key) = &key {
+            self.pending.remove(key);
+        }
+        let Ok(time) = OffsetDateTime::parse(&entry.time, &Rfc3339) else { return };
+        let Some(what) = what(entry, time) else { return };
+        let is_selected = self.selection.selects(entry, time);
+        // There can be a million that are not.
+        if !is_selected && !matches!(what, What::Recycled(_)) {
+            return;
+        }
+        let Some(space) = space(entry) else { return };
+        if let What::Recycled(id) = what {
+            match self.gathered.accounted.get_mut(&space) {
+                Some(ids) => {
+                    ids.insert(id);
+                }
+                None => {
+                    self.gathered.accounted.insert(space.clone(), HashSet::from([id]));
+                }
+            }
+        }
+        if !is_selected || !self.taken.insert((sealed.journal, sealed.seq)) {
+            return;
+        }
+        let Some(deleted) = deleted(sealed, entry, space, time, what) else { return };
+        match key {
+            Some(key) if !is_over => {
+                self.pending.insert(key, deleted);
+            }
+            Some(_) | None => self.gathered.deleted.push(deleted),
+        }
+    }
+}
+
+fn space(entry: &Entry<'_>) -> Option<Space> {
+    Some(Space {
+        library: LibraryId::try_from(entry.library.as_deref()?).ok()?,
+        space: SpaceId::try_from(entry.space.as_deref()?).ok()?,
+    })
+}
+
+fn deleted(
+    sealed: &Sealed<'_>,
+    entry: &Entry<'_>,
+    space: Space,
+    time: OffsetDateTime,
+    what: What,
+) -> Option<Deleted> {
+    let text = |text: &Option<Text<'_>>| text.as_deref().map(str::to_owned);
+    Some(Deleted {
+        journal: sealed.journal,
+        seq: sealed.seq,
+        delete: text(&entry.delete),
+        time,
+        caller: text(&entry.caller),
+        tenant: text(&entry.tenant),
+        space,
+        path: text(&entry.path)?,
+        what,
+    })
+}
+
+/// `None`: nothing was deleted, as far as the record says.
+fn what(entry: &Entry<'_>, time: OffsetDateTime) -> Option<What> {
+    let unknown = || {
+        if entry.permanent == Some(true) {
+            return What::UnknownForGood;
+        }
+        let took = entry.duration_us.and_then(|took| i64::try_from(took).ok()).unwrap_or(0);
+        let before = Duration::microseconds(took).min(LONGEST).saturating_add(SKEW);
+        What::Unknown { from: time.saturating_sub(before), to: time.saturating_add(LATE) }
+    };
+    if entry.dry_run == Some(true) {
+        return None;
+    }
+    if entry.event == Event::Intent {
+        return Some(unknown());
+    }
+    match entry.outcome? {
+        Became::Refused | Became::NotSent => None,
+        Became::Unknown => Some(unknown()),
+        Became::Relayed => match (entry.smh_status, entry.recycled_item_id) {
+            (Some(204), _) => Some(for_good(entry)),
+            _ if entry.reversible == Some(false) => Some(for_good(entry)),
+            (_, Some(id)) => Some(What::Recycled(id)),
+            // SMH may have acted (smh-api.md 4.4), or said in no way that is known what it did.
+            (Some(200 | 202 | 408 | 499 | 500..), None) => Some(unknown()),
+            (Some(_) | None, None) => None,
+        },
+    }
+}
+
+fn for_good(entry: &Entry<'_>) -> What {
+    if entry.permanent == Some(true) { What::Permanent } else { What::BinOff }
+}
+
+/// SMH's clock and ours may differ by so much.
+const SKEW: Duration = Duration::minutes(2);
+
+/// SMH acts on a request that nobody waits for any more this long after it was sent, at the latest.
+const LATE: Duration = Duration::minutes(10);
+
+/// No delete takes longer.
+const LONGEST: Duration = Duration::hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Head;
+
+    /// What is gathered of these records, which are of one journal; times are left out.
+    fn gathered(bodies: &[&str]) -> Vec<(u64, What)> {
+        let selection = Selection::default();
+        let (mut gatherer, mut head) = (Gatherer::new(&selection), Head::of_new());
+        for body in bodies {
+            let mut line = Vec::new();
+            let place = "\"time\":\"2026-11-25T13:00:00.000000Z\",\"library\":\"l\",\"space\":\"s\",\"path\":\"a\"";
+            head.seal(format!("{place},{body}").as_bytes(), &mut line);
+            gatherer.line(Line::Record(Sealed::parse(line.trim_ascii_end()).unwrap()));
+        }
+        let gathered = gatherer.end();
+        assert_eq!(gathered.notes.records, bodies.len() as u64);
+        gathered.deleted.into_iter().map(|one| (one.seq, one.what)).collect()
+    }
+
+    fn unknown(took_seconds: i64) -> What {
+        let time = OffsetDateTime::parse("2026-11-25T13:00:00Z", &Rfc3339).unwrap();
+        let from = time - SKEW - Duration::seconds(took_seconds);
+        What::Unknown { from, to: time + LATE }
+    }
+
+    #[test]
+    fn a_record_says_what_became_of_a_file() {
+        let relayed = |more: &str| {
+            format!("\"event\":\"delete\",\"delete\":\"d\",\"outcome\":\"relayed\",{more}")
+        };
+        for (body, what) in [
+            (
+                relayed("\"smh_status\":200,\"recycled_item_id\":7,\"reversible\":true"),
+                What::Recycled(7),
+            ),
+            (
+                relayed("\"smh_status\":200,\"recycled_item_id\":7,\"reversible\":false"),
+                What::BinOff,
+            ),
+            (relayed("\"smh_status\":204,\"permanent\":true"), What::Permanent),
+            (relayed("\"smh_status\":204,\"permanent\":false"), What::BinOff),
+            (relayed("\"smh_status\":200"), unknown(0)),
+            (relayed("\"smh_status\":503,\"duration_us\":5000000"), unknown(5)),
+            (relayed("\"smh_status\":500,\"permanent\":true"), What::UnknownForGood),
+            ("\"event\":\"intent\",\"delete\":\"d\"".into(), unknown(0)),
+            ("\"event\":\"intent\",\"permanent\":true".into(), What::UnknownForGood),
+            ("\"event\":\"delete\",\"outcome\":\"unknown\"".into(), unknown(0)),
+        ] {
+            assert_eq!(gathered(&[&body]), [(1, what)], "{body}");
+        }
+        for nothing in [
+            relayed("\"smh_status\":404"),
+            relayed("\"smh_status\":403"),
+            relayed("\"smh_status\":429"),
+            "\"event\":\"delete\",\"outcome\":\"refused\"".into(),
+            "\"event\":\"delete\",\"outcome\":\"not_sent\"".into(),
+            "\"event\":\"delete\",\"dry_run\":true,\"outcome\":\"refused\"".into(),
+            "\"event\":\"undo\",\"delete\":\"d\",\"recycled_item_id\":7".into(),
+            "\"event\":\"something_later\"".into(),
+        ] {
+            assert_eq!(gathered(&[&nothing]), [], "{nothing}");
+        }
+    }
+
+    #[test]
+    fn an_intent_counts_only_where_nothing_says_what_became_of_it() {
+        let intent = |delete| format!("\"event\":\"intent\",\"delete\":\"{delete}\"");
+        let over =
+            "\"event\":\"delete\",\"delete\":\"one\",\"outcome\":\"relayed\",\"smh_status\":404";
+        assert_eq!(gathered(&[&intent("one"), &intent("two"), over]), [(2, unknown(0))]);
+        assert_eq!(gathered(&[over, &intent("two")]), [(2, unknown(0))]);
+    }
+
+    #[test]
+    fn a_time_at_the_edge_of_all_times_is_one_like_any_other() {
+        let selection = Selection::default();
+        for year in ["0000", "9999"] {
+            let mut gatherer = Gatherer::new(&selection);
+            let mut line = Vec::new();
+            let body = format!(
+                "\"time\":\"{year}-01-01T00:00:00.000000Z\",\"event\":\"intent\",\"library\":\"l\",\
+                 \"space\":\"s\",\"path\":\"a\",\"duration_us\":18446744073709551615"
+            );
+            Head::of_new().seal(body.as_bytes(), &mut line);
+            gatherer.line(Line::Record(Sealed::parse(line.trim_ascii_end()).unwrap()));
+            assert_eq!(gatherer.end().deleted.len(), 1);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Deletes whose answer was lost.
+
+use serde_json::{Value, json};
+use smh_gateway::simulator::{Fault, Injection, Matcher, RouteKind};
+
+use super::{Book, Stage};
+
+#[tokio::test]
+async fn a_delete_without_an_answer_is_found_in_the_bin_by_path_and_time() {
+    let stage = Stage::new().await;
+    let mut book = Book::new();
+    let unknown = stage.delete_one("a/unknown").await;
+    book.delete("robot", "a/unknown", json!({ "outcome": "unknown", "status": 504 }));
+    let killed = stage.delete_one("a/killed").await;
+    book.intent("robot", "a/killed", json!({}));
+    let five = stage.delete_one("a/500").await;
+    book.delete("robot", "a/500", json!({ "outcome": "relayed", "smh_status": 500 }));
+    let others = stage.delete_one("a/others").await;
+    stage.write("audit.jsonl", &book);
+    let ran = stage.undo(&["audit.jsonl"], &[]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("3 of them were found by path and time"), "{}", ran.out);
+    let mut back = stage.brought_back();
+    back.sort_unstable();
+    assert_eq!((back, stage.in_bin()), (vec![unknown, killed, five], vec![others]));
+    // What was found once is known.
+    let again = stage.undo(&["audit.jsonl"], &[]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.out.contains("3 files restored before"), "{}", again.out);
+}
+
+#[tokio::test]
+async fn a_delete_without_an_answer_that_is_not_in_the_bin_is_told() {
+    let stage = Stage::new().await;
+    let mut book = Book::new();
+    book.intent("robot", "a/never", json!({}));
+    book.delete("robot", "a/forever", json!({ "permanent": true, "outcome": "unknown" }));
+    stage.write("audit.jsonl", &book);
+    let ran = stage.undo(&["audit.jsonl"], &[]).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.out.contains("it is not in the recycle bin: most likely not deleted"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("permanent=1 was asked for: gone if it was deleted"), "{}", ran.out);
+    assert_eq!(stage.restores().len(), 0);
+}
+
+/// Its path was deleted by somebody else about then, and a journal says by which delete.
+#[tokio::test]
+async fn what_another_delete_put_into_the_bin_is_not_taken_for_it() {
+    let stage = Stage::new().await;
+    let mut book = Book::new();
+    let person = stage.deleted(&mut book, "person", &["a/1"]).await;
+    book.delete("robot", "a/1", json!({ "outcome": "unknown" }));
+    stage.write("audit.jsonl", &book);
+    let ran = stage.undo(&["audit.jsonl"], &["--caller", "robot"]).await;
+    assert_eq!((ran.code, stage.in_bin()), (Some(1), person), "{ran:?}");
+}
+
+#[tokio::test]
+async fn where_several_items_could_be_it_none_is_taken() {
+    let stage = Stage::new().await;
+    let mut book = Book::new();
+    let ids = [stage.delete_one("a/1").await, stage.delete_one("a/1").await];
+    book.delete("robot", "a/1", json!({ "outcome": "unknown" }));
+    stage.write("one.jsonl", &book);
+    let ran = stage.undo(&["one.jsonl"], &[]).await;
+    assert_eq!((ran.code, stage.in_bin()), (Some(1), ids.to_vec()), "{ran:?}");
+    assert!(ran.out.contains("several items of the recycle bin could be it"), "{}", ran.out);
+    // The one of another replica tells them apart.
+    let mut other = Book::new();
+    other.recycled("person", "a/1", ids[0]);
+    stage.write("other.jsonl", &other);
+    let ran = stage.undo(&["one.jsonl", "other.jsonl"], &["--caller", "robot"]).await;
+    assert_eq!((ran.code, stage.in_bin()), (Some(0), vec![ids[0]]), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_bin_of_many_pages_is_looked_through() {
+    let stage = Stage::new().await;
+    let mut book = Book::new();
+    let first = stage.delete_one("a/first").await;
+    let others: Vec<_> = (0..350).map(|index| format!("b/{index}")).collect();
+    stage.delete(&others).await;
+    book.delete("robot", "a/first", json!({ "outcome": "unknown" }));
+    stage.write("audit.jsonl", &book);
+    let ran = stage.undo(&["audit.jsonl"], &[]).await;
+    assert_eq!((ran.code, stage.brought_back()), (Some(0), vec![first]), "{ran:?}");
+    assert_eq!(stage.asked_for(RouteKind::ListRecycled), 4);
+}
+
+#[tokio::test]
+async fn a_bin_that_cannot_be_looked_at_is_told_and_what_has_an_id_comes_back_all_the_same() {
+    let stage = Stage::new().await;
+    let mut book = Book::new();
+    let ids = stage.deleted(&mut book, "robot", &["a/1"]).await;
+    book.delete("robot", "a/2", json!({ "outcome": "unknown" }));
+    stage.write("audit.jsonl", &book);
+    let fault = Fault::Error { status: 400, code: "Unheard".to_owned() };
+    let lists = Matcher::route(RouteKind::ListRecycled);
+    stage.smh.simulator.inject(Injection::forever(fault).when(lists));
+    let ran = stage.undo(&["audit.jsonl"], &["--format", "json"]).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["bins_not_seen"][0]["why"], "SMH refuses it: 400 Unheard");
+    assert_eq!(report["cannot"], json!({ "not_looked": 1 }));
+    assert_eq!((&report["restored"], stage.brought_back()), (&json!(1), ids));
+}
