@@ -5,10 +5,16 @@
 
 mod chain;
 mod entry;
+mod fields;
 mod read;
+mod select;
+mod tail;
 mod verify;
 
 pub use self::chain::{Head, JournalId, NoHead, RecordHash, Sealed};
 pub use self::entry::{Became, Entry, Event, Text};
+pub use self::fields::{Cells, FIELDS, SCHEMA};
 pub use self::read::{Line, Reader, in_order};
+pub use self::select::{Looked, Selection, Wanted};
+pub use self::tail::{Tail, Turned};
 pub use self::verify::{Chain, Finding, Verifier};
