@@ -158,9 +158,8 @@ fn text(from: &[u8]) -> Option<(&str, &[u8])> {
 
 /// A moment as records write it: as texts they are in order.
 fn stamp(moment: SystemTime) -> String {
-    const FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
-        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z"
-    );
+    const FORMAT: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
     OffsetDateTime::from(moment).format(FORMAT).unwrap_or_default()
 }
 
