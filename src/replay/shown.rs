@@ -12,8 +12,9 @@ impl Totals {
             return "no delete was decided in what was read".to_owned();
         };
         let denied = self.deletes - self.were_allowed;
+        let deletes = if self.deletes == 1 { "delete" } else { "deletes" };
         format!(
-            "{} deletes from {first} to {last}: {} were allowed, {} denied",
+            "{} {deletes} from {first} to {last}: allowed {}, denied {}",
             grouped(self.deletes),
             grouped(self.were_allowed),
             grouped(denied)

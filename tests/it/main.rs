@@ -47,3 +47,5 @@ mod guide;
 mod examples;
 /// The JSON Schemas: what an editor is told is what the gateway takes.
 mod schema;
+/// Journals, as operators read them.
+mod audit;

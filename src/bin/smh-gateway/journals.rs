@@ -134,13 +134,13 @@ impl Skipped {
     /// Says on standard error what was passed over.
     pub(crate) fn tell(&self, terminal: &Terminal) {
         for (count, what) in [
-            (self.foreign, "no records"),
-            (self.newer, "of a newer version: use a newer smh-gateway"),
-            (self.torn, "without an end: their writer was killed, or is just writing"),
+            (self.foreign, "lines that are no records"),
+            (self.newer, "lines of a newer version, for which to use a newer smh-gateway"),
+            (self.torn, "lines without an end, whose writer was killed or is just writing"),
             (self.not_understood, "records with fields that are not understood"),
         ] {
             if count > 0 {
-                terminal.complain(format!("smh-gateway: lines passed over: {count} {what}"));
+                terminal.complain(format!("smh-gateway: passed over, as {what}: {count}"));
             }
         }
     }

@@ -159,7 +159,7 @@ fn show(totals: &Totals, changes: &Changes, snapshot: &Snapshot, terminal: &mut 
         (totals.undecided, "refused before anything was decided about them"),
     ] {
         if count > 0 {
-            let left_out = format!("left out: {} {what}", grouped(count));
+            let left_out = format!("left out, as {what}: {}", grouped(count));
             terminal.line(terminal.style(Style::Dim, left_out));
         }
     }
