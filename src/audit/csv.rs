@@ -27,6 +27,10 @@ fn line<'c>(values: impl Iterator<Item = &'c str>, out: &mut Vec<u8>) {
 }
 
 fn cell(value: &str, out: &mut Vec<u8>) {
+    // Most are.
+    if value.is_empty() {
+        return;
+    }
     let is_formula = value.starts_with(STARTS_A_FORMULA);
     let has_special = |byte: u8| matches!(byte, b'"' | b',' | b'\r' | b'\n');
     if !is_formula && !value.bytes().any(has_special) {

@@ -118,6 +118,22 @@ async fn files_before_the_last_are_shown_first_and_whoever_stops_reading_ends_it
 }
 
 #[tokio::test]
+async fn a_file_that_was_just_begun_is_followed_and_not_the_full_one() {
+    let mut journal = Numbered::new();
+    let folder = folder(&[("journal.1", &journal.next())]);
+    let path = folder.path().join("journal");
+    let earlier = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    let old = OpenOptions::new().append(true).open(folder.path().join("journal.1")).unwrap();
+    old.set_modified(earlier).unwrap();
+    append(&path, b"");
+    let mut binary = follow(&folder, &["journal.1", "journal"]);
+    binary.prints("file-1").await;
+    append(&path, &journal.next());
+    let out = binary.prints("file-2").await;
+    assert_eq!(paths(&out), [1, 2]);
+}
+
+#[tokio::test]
 async fn what_does_not_grow_cannot_be_followed() {
     let folder = folder(&[("journal.gz", &compressed(&story().text))]);
     let ran = audit(folder.path(), &["list", "-f", "journal.gz"]).await;

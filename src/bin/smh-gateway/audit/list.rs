@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// How to show them.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Go on with what is written to the newest file, and to what takes its place.
+    /// Go on with what is written to the file that was written last, and to what takes its place.
     #[arg(short, long)]
     follow: bool,
     /// The files of journals, in any order, plain or compressed; `-`: standard input.
@@ -116,7 +116,7 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Outcome {
         ..options.filter.wanted()
     };
     let (mut files, all_readable) = readable(&options.files, terminal);
-    let followed = if options.follow { files.pop() } else { None };
+    let followed = options.follow.then(|| take_written_last(&mut files)).flatten();
     let listed = Listing::new(wanted, options.format, terminal)
         .and_then(|listing| listing.list(&files, followed.as_deref()));
     match listed {
@@ -125,6 +125,22 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Outcome {
         // Whoever reads has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Answer::Yes),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The file that is followed: a new one may have no record yet, and compressing makes files that look
+/// new. Standard input is read to its end anyway.
+fn take_written_last(files: &mut Vec<PathBuf>) -> Option<PathBuf> {
+    let written = |file: &Path| {
+        let is_plain = file.extension().is_none_or(|extension| extension != "gz");
+        let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && is_plain);
+        metadata.and_then(|metadata| metadata.modified().ok())
+    };
+    let all = files.iter().enumerate();
+    let last = all.filter_map(|(index, file)| Some((written(file)?, index))).max();
+    match last {
+        Some((_, index)) => Some(files.remove(index)),
+        None => files.pop_if(|file| file != Path::new("-")),
     }
 }
 
