@@ -10,6 +10,8 @@ pub struct Table {
     widths: [usize; COLUMNS],
     /// The first rows, until it is known how wide columns are.
     waiting: Vec<Row>,
+    /// How many bytes of paths are among them.
+    held: usize,
     has_begun: bool,
 }
 
@@ -19,6 +21,9 @@ const NAMES: [&str; COLUMNS] = ["TIME", "CALLER", "TENANT", "OUTCOME", "ANSWER"]
 
 /// So many rows are looked at before the first is shown.
 const LOOKED_AT: usize = 256;
+
+/// Or so many bytes: a line that is no gateway's may be very long.
+const MOST_HELD: usize = 1 << 20;
 
 /// Wider columns than this are not made for one long name.
 const WIDEST: usize = 32;
@@ -34,7 +39,7 @@ impl Table {
     #[must_use]
     pub fn new(colours: Color) -> Self {
         let widths = NAMES.map(str::len);
-        Self { colours, widths, waiting: Vec::new(), has_begun: false }
+        Self { colours, widths, waiting: Vec::new(), held: 0, has_begun: false }
     }
 
     /// A row for a record. What is written may be of earlier ones, or nothing yet.
@@ -45,8 +50,9 @@ impl Table {
             self.write(&row, out);
             return;
         }
+        self.held += row.path.len();
         self.waiting.push(row);
-        if self.waiting.len() >= LOOKED_AT {
+        if self.waiting.len() >= LOOKED_AT || self.held > MOST_HELD {
             self.flush(out);
         }
     }

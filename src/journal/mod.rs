@@ -11,7 +11,7 @@ mod select;
 mod tail;
 mod verify;
 
-pub use self::chain::{Head, JournalId, NoHead, RecordHash, Sealed};
+pub use self::chain::{Head, JournalId, NoHead, NotSealed, RecordHash, Sealed};
 pub use self::entry::{Became, Entry, Event, Text};
 pub use self::fields::{Cells, FIELDS, SCHEMA};
 pub use self::read::{Line, Reader, in_order};
