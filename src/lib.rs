@@ -46,6 +46,10 @@ pub mod config;
 // Why they say what they say.
 pub mod explain;
 
+// What became of deletes, and what would become of them now.
+pub mod listing;
+pub mod replay;
+
 // The machinery.
 pub mod complaints;
 pub mod gateway;

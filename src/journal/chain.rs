@@ -144,6 +144,7 @@ pub struct Sealed<'l> {
     /// Its own, as it says.
     pub hash: RecordHash,
     text: &'l [u8],
+    body: &'l [u8],
 }
 
 /// Why a line is no record.
@@ -175,8 +176,8 @@ impl<'l> Sealed<'l> {
         let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
         let (seq, rest) = rest.split_at_checked(digits)?;
         let (prev, rest) = rest.strip_prefix(b",\"prev\":\"")?.split_at_checked(64)?;
-        rest.strip_prefix(b"\",\"")?;
-        let tail = text.get(text.len().checked_sub(HASH_AT)?..)?;
+        let rest = rest.strip_prefix(b"\",").filter(|rest| rest.first() == Some(&b'"'))?;
+        let (body, tail) = rest.split_at_checked(rest.len().checked_sub(HASH_AT)?)?;
         let hash = tail.strip_prefix(HASH)?.strip_suffix(b"\"}")?;
         Some(Self {
             journal: JournalId::parse(journal)?,
@@ -184,6 +185,7 @@ impl<'l> Sealed<'l> {
             prev: RecordHash::parse(prev)?,
             hash: RecordHash::parse(hash)?,
             text,
+            body,
         })
     }
 
@@ -191,6 +193,12 @@ impl<'l> Sealed<'l> {
     #[must_use]
     pub fn text(&self) -> &'l [u8] {
         self.text
+    }
+
+    /// What stands between what it says of the chain: it begins with the quote of a field's name.
+    #[must_use]
+    pub fn body(&self) -> &'l [u8] {
+        self.body
     }
 
     /// Whether its hash is that of what it says.
@@ -235,6 +243,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!((&json["a"], &json["seq"]), (&1.into(), &1.into()));
         assert_eq!(head.to_string().parse(), Ok(head));
+        assert_eq!(read.map(|read| read.body()), [&b"\"a\":1"[..], b"\"b\":\",\\\"hash\\\":\""]);
     }
 
     #[test]

@@ -63,6 +63,34 @@ pub enum Event {
     Other,
 }
 
+impl Event {
+    /// Those that are known.
+    pub const ALL: [Self; 7] = [
+        Self::Intent,
+        Self::Delete,
+        Self::Start,
+        Self::Stop,
+        Self::Resumed,
+        Self::Grant,
+        Self::Undo,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Delete => "delete",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Resumed => "resumed",
+            Self::Grant => "grant",
+            Self::Undo => "undo",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What became of a delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,6 +106,9 @@ pub enum Became {
 }
 
 impl Became {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Relayed, Self::Refused, Self::NotSent, Self::Unknown];
+
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -6,13 +6,19 @@
 mod appender;
 mod chain;
 mod entry;
+mod fields;
 mod read;
 mod rotated;
+mod select;
+mod tail;
 mod verify;
 
 pub use self::appender::{Appender, Durability, OpenError, Recovered};
-pub use self::chain::{Head, JournalId, NoHead, RecordHash, Sealed};
+pub use self::chain::{Head, JournalId, NoHead, NotSealed, RecordHash, Sealed};
 pub use self::entry::{Became, Entry, Event, Text};
+pub use self::fields::{Cells, FIELDS, SCHEMA};
 pub use self::read::{Line, Reader, in_order};
 pub use self::rotated::{Keep, Rotated, all as all_rotated, compress, prune};
+pub use self::select::{Looked, Selection, Wanted};
+pub use self::tail::{Tail, Turned};
 pub use self::verify::{Chain, Finding, Verifier};

@@ -15,6 +15,7 @@ pub struct Reader {
     line: Vec<u8>,
     number: u64,
     bytes: u64,
+    is_compressed: bool,
 }
 
 /// What stands in one line.
@@ -36,15 +37,21 @@ impl Reader {
     /// # Errors
     /// Where it cannot be opened or read.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let read: Box<dyn Read + Send> = if path == Path::new("-") {
-            Box::new(io::stdin())
-        } else {
-            let file = File::open(path)?;
-            if file.metadata()?.is_dir() {
-                return Err(io::Error::from(io::ErrorKind::IsADirectory));
-            }
-            Box::new(file)
-        };
+        if path == Path::new("-") {
+            return Self::of(path, Box::new(io::stdin()));
+        }
+        let file = File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        Self::of(path, Box::new(file))
+    }
+
+    /// Reads what is open already.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(super) fn of(path: &Path, read: Box<dyn Read + Send>) -> io::Result<Self> {
         let mut source = BufReader::with_capacity(BUFFER, read);
         // RFC 1952, section 2.3.1.
         let is_compressed = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
@@ -53,7 +60,8 @@ impl Reader {
         } else {
             Box::new(source)
         };
-        Ok(Self { path: path.to_owned(), source, line: Vec::new(), number: 0, bytes: 0 })
+        let (line, path) = (Vec::new(), path.to_owned());
+        Ok(Self { path, source, line, number: 0, bytes: 0, is_compressed })
     }
 
     /// Opens a file, plain ones not at their start but so far from their end. The first line that is read
@@ -69,7 +77,8 @@ impl Reader {
         }
         file.seek(SeekFrom::End(-i64::try_from(most).unwrap_or(i64::MAX)))?;
         let source = Box::new(BufReader::with_capacity(BUFFER, file));
-        Ok(Self { path: path.to_owned(), source, line: Vec::new(), number: 0, bytes: 0 })
+        let (path, line) = (path.to_owned(), Vec::new());
+        Ok(Self { path, source, is_compressed: false, line, number: 0, bytes: 0 })
     }
 
     /// Which file it is.
@@ -88,6 +97,18 @@ impl Reader {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Whether the file is compressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.is_compressed
+    }
+
+    /// Whether what was read last is the beginning of a line.
+    #[must_use]
+    pub(super) fn is_within_a_line(&self) -> bool {
+        self.line.last().is_some_and(|&last| last != b'\n')
     }
 
     /// The next line; `None` at the end. After a torn line more may come, if the file grows.
@@ -145,10 +166,14 @@ fn skip_line(source: &mut dyn BufRead) -> io::Result<u64> {
 pub fn in_order(paths: &[PathBuf]) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     let mut keyed = Vec::with_capacity(paths.len());
     for path in paths {
-        let first = if path == Path::new("-") {
-            None
-        } else {
-            first(path).map_err(|error| (path.clone(), error))?
+        // What is read of a pipe is gone.
+        let first = match path.metadata() {
+            Ok(metadata) if metadata.is_file() => {
+                first(path).map_err(|error| (path.clone(), error))?
+            }
+            Ok(_) => None,
+            Err(_) if path == Path::new("-") => None,
+            Err(error) => return Err((path.clone(), error)),
         };
         keyed.push((first, path.clone()));
     }
@@ -180,8 +205,7 @@ mod tests {
     use crate::journal::chain::Head;
 
     fn reader(content: &[u8]) -> Reader {
-        let source = Box::new(io::Cursor::new(content.to_vec()));
-        Reader { path: PathBuf::from("x"), source, line: Vec::new(), number: 0, bytes: 0 }
+        Reader::of(Path::new("x"), Box::new(io::Cursor::new(content.to_vec()))).unwrap()
     }
 
     fn told(content: &[u8]) -> Vec<(u64, &'static str)> {

@@ -51,3 +51,5 @@ mod examples;
 mod undo;
 /// The JSON Schemas: what an editor is told is what the gateway takes.
 mod schema;
+/// Journals, as operators read them.
+mod audit;

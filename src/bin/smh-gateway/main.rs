@@ -1,11 +1,14 @@
 //! The command line: arguments in, exit code out. What is done is done by the library.
 
+mod audit;
 mod budget;
 mod check;
 mod demo;
 mod doctor;
 mod explain;
 mod hash_key;
+mod journals;
+mod replay;
 mod schema;
 mod serve;
 mod simulate;
@@ -63,6 +66,14 @@ enum Command {
     Explain(explain::Options),
     /// Run policy test cases: does the policy decide as they say?
     Test(test::Options),
+    /// Decide past deletes again by this policy: what would change. Nothing is sent.
+    Replay(replay::Options),
+    /// Read the journal; prove that it is whole.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        audit: audit::Audit,
+    },
     /// What is used of each limit; a one-time raise, with a reason. Asks the gateway that runs.
     Budget {
         /// What to do.
@@ -77,7 +88,7 @@ enum Command {
         #[arg(hide = true, num_args = 0.., allow_hyphen_values = true)]
         unexpected: Vec<OsString>,
     },
-    /// Print the JSON Schema of a file, for editors.
+    /// Print the JSON Schema of a file, for editors, or of the journal's records.
     Schema {
         /// Which file.
         #[arg(value_enum)]
@@ -104,6 +115,8 @@ fn main() -> ExitCode {
         | Command::Doctor { .. }
         | Command::Explain(_)
         | Command::Test(_)
+        | Command::Replay(_)
+        | Command::Audit { .. }
         | Command::Budget { .. }
         | Command::Undo(_)
         | Command::HashKey { .. }
@@ -119,6 +132,8 @@ fn main() -> ExitCode {
         Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),
         Command::Explain(options) => Ok(explain::run(&options, &mut terminal)),
         Command::Test(options) => Ok(test::run(&options, &mut terminal)),
+        Command::Replay(options) => Ok(replay::run(options, &mut terminal)),
+        Command::Audit { audit } => audit::run(audit, &mut terminal),
         Command::Undo(options) => undo::run(&options, &mut terminal),
         Command::Budget { budget } => budget::run(&budget, &mut terminal),
         Command::HashKey { unexpected } if unexpected.is_empty() => hash_key::run(&mut terminal),

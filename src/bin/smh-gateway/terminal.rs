@@ -28,6 +28,11 @@ impl Terminal {
         Self { out: io::stdout(), colours: if colours { Color::Ansi } else { Color::Plain } }
     }
 
+    /// Whether standard output takes colours.
+    pub(crate) fn colours(&self) -> Color {
+        self.colours
+    }
+
     /// One line. Whoever reads them may stop reading: that is no error.
     pub(crate) fn line(&mut self, line: impl AsRef<str>) {
         let _ = writeln!(self.out, "{}", line.as_ref());
@@ -53,6 +58,11 @@ impl Terminal {
     pub(crate) fn report(&self, report: &Report) {
         let colours = if io::stderr().is_terminal() { self.colours } else { Color::Plain };
         let _ = write!(io::stderr(), "{}", report.render(colours));
+    }
+
+    /// A line on standard error: what is wrong with what was read.
+    pub(crate) fn complain(&self, line: impl AsRef<str>) {
+        let _ = writeln!(io::stderr(), "{}", line.as_ref());
     }
 
     /// An error and what caused it, on standard error.

@@ -196,6 +196,7 @@ const LITTLE: [(Format, &str); 4] = [
          callers: { janitor: { jwt: { issuer: i, subject: s }, tenants: [photos] } }\n\
          jwt_issuers: { i: { issuer: i, audience: a, jwks: { file: /jwks.json } } }\n\
          rate_limit_store: { redis: { url: \"redis://store\" } }\n\
+         audit: { file: /audit.jsonl }\n\
          undo: { token: { mint: { library_secret: { file: /secret } } } }\n",
     ),
     (
