@@ -16,6 +16,7 @@ use crate::gateway::InForce;
 use crate::ids::LimitName;
 use crate::limit_store::{ShareOf, StoreFault};
 use crate::limits::{Key, LimitRule, Limits, Per};
+use crate::log::JsonLine;
 use crate::refusal::render::whole_seconds;
 
 /// What an operator grants beyond a limit.
@@ -159,12 +160,31 @@ impl Admin {
                 limit = %rule.name, of = %of, add = grant.add, seconds = grant.seconds, reason,
                 operator_uid = by, is_known, "deletes beyond a limit were granted"
             );
+            if let Some(audit) = self.gateway.audit() {
+                let granted = if is_known { "yes" } else { "unknown" };
+                audit.note(|buffer| grant.record((&of, reason, granted, by), buffer));
+            }
         }
         let (left, lasts) = granted.map_err(|error| error.to_string())?;
         Ok(json!({
             "limit": rule.name.as_str(), "of": of, "granted_left": left,
             "for_seconds": whole_seconds(lasts),
         }))
+    }
+}
+
+impl Grant {
+    /// For the journal: whose share it is, why, whether it is in force, and who granted it.
+    fn record(&self, (of, reason, granted, by): (&Value, &str, &str, u32), buffer: &mut Vec<u8>) {
+        let mut line = JsonLine::new(buffer);
+        line.now().text("event", "grant").text("limit", &self.limit);
+        for word in ["caller", "tenant", "library", "user_id"] {
+            line.text_if(word, of.get(word).and_then(Value::as_str));
+        }
+        line.number("add", u64::from(self.add)).number("seconds", self.seconds);
+        line.text("reason", reason).text("granted", granted);
+        line.number("operator_uid", u64::from(by));
+        line.end();
     }
 }
 

@@ -32,7 +32,7 @@ async fn the_status_says_what_runs_and_since_when() {
         "libraries": [{
             "library": "smhxxx", "in_flight": 0, "max_in_flight": 1000, "eased_to_per_second": null,
         }],
-        "rate_limit_store": null,
+        "audit": null, "rate_limit_store": null,
         "tokens": [], "library_secrets": [], "halted_tenants": [],
         "certificates": [], "jwt_issuers": [],
         "config": {

@@ -22,6 +22,8 @@ fn with_journal(more: &str) -> String {
 /// Every record of a journal, which is whole.
 fn records(path: &Path) -> Vec<Value> {
     let (mut verifier, mut found, mut records) = (Verifier::default(), Vec::new(), Vec::new());
+    let schema = serde_json::from_str(smh_gateway::journal::SCHEMA).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
     let mut reader = Reader::open(path).unwrap();
     while let Some(line) = reader.read().unwrap() {
         if let Line::Record(sealed) = line {
@@ -31,6 +33,8 @@ fn records(path: &Path) -> Vec<Value> {
     }
     verifier.end(&mut found);
     assert_eq!(found, [], "{}", path.display());
+    let wrong = records.iter().find(|record| !schema.is_valid(record));
+    assert_eq!(wrong, None, "the schema does not take it");
     records
 }
 

@@ -32,7 +32,8 @@ const FOR_APP: [&str; 4] = ["--limit", "daily budget", "--caller", "app"];
 #[tokio::test]
 async fn a_grant_lets_so_many_more_through_and_is_told_and_logged() {
     let smh = Smh::start().await;
-    let folder = Folder::new(&with_socket(), Some(POLICY), smh.address);
+    let yaml = with_socket() + "audit: { file: audit.jsonl }\n";
+    let folder = Folder::new(&yaml, Some(POLICY), smh.address);
     let mut binary = Binary::serve(&folder).await;
     assert_eq!(passes_at(&binary, 6).await, 4);
     let ran = grant(&folder, &[&FOR_APP[..], &["--add", "3", "--for", "1h"]].concat()).await;
@@ -48,6 +49,20 @@ async fn a_grant_lets_so_many_more_through_and_is_told_and_logged() {
     {
         assert!(line.contains(part), "{part}: {line}");
     }
+    becomes("it is in the journal", async || {
+        let journal = std::fs::read_to_string(folder.path("audit.jsonl")).unwrap();
+        let record = journal.lines().find(|line| line.contains("\"event\":\"grant\""));
+        record.is_some_and(|record| {
+            [
+                "\"limit\":\"daily budget\",\"caller\":\"app\",\"add\":3,\"seconds\":3600",
+                "INC-9: looked at it",
+                "\"operator_uid\":",
+            ]
+            .iter()
+            .all(|part| record.contains(part))
+        })
+    })
+    .await;
     let show = ["budget", "show", "--config", "gateway.yaml"];
     let shown = run(&folder.path(""), &show).await;
     assert_eq!(shown.code, Some(0));

@@ -224,28 +224,3 @@ async fn a_journal_may_be_compressed_or_empty_and_one_that_is_cut_off_is_an_erro
     let ran = stage.undo(&["empty.jsonl", "audit.jsonl.000000000001.gz"], &[]).await;
     assert_eq!((ran.code, stage.in_bin().len()), (Some(0), 0), "{ran:?}");
 }
-
-/// Three gateways, half of the deletes an accident of one caller.
-#[tokio::test]
-async fn five_thousand_deletes_of_which_half_were_an_accident() {
-    let stage = Stage::new().await;
-    let paths: Vec<_> =
-        (0..5000).map(|index| format!("photos/{}/{index}.jpg", index % 7)).collect();
-    let ids = stage.delete(&paths).await;
-    let mut books = [Book::new(), Book::new(), Book::new()];
-    let mut accident = Vec::new();
-    for (index, (path, id)) in paths.iter().zip(&ids).enumerate() {
-        let caller = if index % 2 == 0 { "robot" } else { "janitor" };
-        books[index % 3].recycled(caller, path, *id);
-        if index % 2 == 0 {
-            accident.push(path.clone());
-        }
-    }
-    let names = ["one.jsonl", "two.jsonl", "three.jsonl"];
-    names.iter().zip(&books).for_each(|(name, book)| stage.write(name, book));
-    let ran = stage.undo(&names, &["--caller", "robot"]).await;
-    assert_eq!(ran.code, Some(0), "{}", ran.err);
-    accident.sort();
-    assert_eq!(stage.smh.files(), accident);
-    assert_eq!((stage.restores().len(), stage.in_bin().len()), (25, 2500));
-}

@@ -7,6 +7,8 @@ mod chosen;
 mod trouble;
 /// Deletes whose answer was lost.
 mod unknown;
+/// From real gateways' journals to the files as they were.
+mod accident;
 /// Runs that were killed.
 mod interrupted;
 /// Answers that the simulator does not give.
