@@ -71,7 +71,7 @@ fn redis(node: &Node, report: &mut Report) -> Option<Redis> {
     let mut fields = Fields::of(node, "a Redis", report)?;
     let at = match fields.one_of(&["url", "cluster", "sentinel"]) {
         Some(("url", node)) => url(node, fields.report()).map(|url| StoreAt::Single(url.value)),
-        Some(("cluster", node)) => urls(node, fields.report()).map(StoreAt::Cluster),
+        Some(("cluster", node)) => cluster(node, fields.report()),
         Some((_, node)) => sentinel(node, fields.report()),
         None => None,
     };
@@ -112,6 +112,15 @@ fn sentinel(node: &Node, report: &mut Report) -> Option<StoreAt> {
     let sentinels = fields.required_with("urls", urls);
     fields.finish();
     Some(StoreAt::Sentinel { service: service?, sentinels: sentinels? })
+}
+
+fn cluster(node: &Node, report: &mut Report) -> Option<StoreAt> {
+    let urls = urls(node, report)?;
+    if urls.iter().any(|url| url.database != 0) {
+        report.error(node.place, "a Cluster has one database alone: leave its number out");
+        return None;
+    }
+    Some(StoreAt::Cluster(urls))
 }
 
 /// At least one, and all alike: in one way, and for one database.

@@ -64,6 +64,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let libraries = link_libraries(&gateway, &folder, report);
     let tenants = link_tenants(&gateway, &libraries, &names, smh_paths, &mut places, report);
     warn_of_unknown_replicas(&gateway, report);
+    check_response_timeout(&gateway, report);
     warn_of_minted_tokens(&gateway, &libraries, &policy, report);
     let issuers = callers::link_issuers(&gateway, &folder, report);
     let callers = callers::link(&gateway, &folder, &names, &mut places, report);
@@ -176,6 +177,19 @@ fn link_store(store: LimitStore, folder: &Path) -> StorePlan {
         response_timeout: store.response_timeout,
         when_unavailable: store.when_unavailable,
         replicas: store.replicas.unwrap_or(NonZeroU32::MIN),
+    }
+}
+
+/// A delete whose time is over while the store is asked would hear neither of it nor of SMH.
+fn check_response_timeout(gateway: &GatewayFile, report: &mut Report) {
+    if let Some(store) = &gateway.limits.store
+        && store.response_timeout >= gateway.upstream.timeout
+    {
+        let (asked, whole) = (store.response_timeout, gateway.upstream.timeout);
+        let message = format!(
+            "`response_timeout` is {asked:?}, and a whole delete has {whole:?} (`upstream.timeout`)"
+        );
+        report.error(store.place, message);
     }
 }
 

@@ -554,3 +554,23 @@ async fn a_policy_that_fails_its_own_tests_says_which_and_why() {
           |     ^^^^
     "#);
 }
+
+#[tokio::test]
+async fn a_store_must_answer_before_a_delete_is_over_and_a_cluster_has_one_database() {
+    let store = |redis: &str| {
+        let store = format!("rate_limit_store:\n  when_unavailable: refuse\n  redis: {redis}");
+        GATEWAY.replace("workers: 2", &store)
+    };
+    let slow = store("{ url: \"redis://store\", response_timeout: 10s }");
+    insta::assert_snapshot!(mistakes(slow, Some(POLICY)).await, @"
+    gateway.yaml:13:3: `response_timeout` is 10s, and a whole delete has 10s (`upstream.timeout`)
+       13 |   when_unavailable: refuse
+          |   ^^^^^^^^^^^^^^^^
+    ");
+    let database = store("{ cluster: [\"redis://store/3\"] }");
+    insta::assert_snapshot!(mistakes(database, Some(POLICY)).await, @r#"
+    gateway.yaml:14:21: a Cluster has one database alone: leave its number out
+       14 |   redis: { cluster: ["redis://store/3"] }
+          |                     ^
+    "#);
+}
