@@ -185,7 +185,11 @@ impl Running {
                 audit.close();
             }
         };
-        let _ = tokio::task::spawn_blocking(last_words).await;
+        // A disk that does not come back must not keep the process.
+        tokio::select! {
+            _ = tokio::time::timeout(LAST_WORDS, tokio::task::spawn_blocking(last_words)) => {}
+            () = &mut hurry, if !hurried => hurried = true,
+        }
         drop(self.log);
         match (cut_off, hurried) {
             (None, _) => Ended::Finished,
@@ -234,6 +238,9 @@ async fn refresh_secrets(gateway: Arc<Gateway>) {
 
 /// An operator or two.
 const ADMIN_BACKLOG: i32 = 16;
+
+/// For the files of the journal and of the limits.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// How soon another token or key in a file is noticed.
 const REFRESH: Duration = Duration::from_secs(1);

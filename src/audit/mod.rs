@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
@@ -78,6 +78,7 @@ pub struct Audit {
     /// The record with which this process began: what it counts is its own.
     run: u64,
     deletes: AtomicU64,
+    strangers: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -98,6 +99,13 @@ struct Shared {
     /// Looked at without a lock.
     is_broken: AtomicBool,
     reopen: AtomicBool,
+    /// Records that are not there since it is broken.
+    lost: AtomicU64,
+    /// When a write began that is not over, in milliseconds since the start, and one more; 0: none.
+    writing: AtomicU64,
+    /// That it takes too long was told.
+    hung: AtomicBool,
+    started: Instant,
     metrics: AuditMetrics,
 }
 
@@ -105,6 +113,9 @@ struct Shared {
 struct Queue {
     bodies: Vec<u8>,
     waiting: Vec<Waiting>,
+    /// What became of deletes whose intent is in the journal, for when it can be written again.
+    held: Vec<Vec<u8>>,
+    held_bytes: usize,
     closing: bool,
 }
 
@@ -134,10 +145,11 @@ impl Audit {
         &self.plan
     }
 
-    /// Whether a record would be written, as far as is known: asked before anything is charged.
+    /// Whether a record would be written, as far as is known: asked before anything is charged. A disk that
+    /// does not come back from a write is as good as none.
     #[must_use]
     pub fn is_available(&self) -> bool {
-        !self.shared.is_broken.load(Ordering::Relaxed)
+        !self.shared.is_broken.load(Ordering::Relaxed) && !self.shared.hangs()
     }
 
     /// How it is doing.
@@ -166,13 +178,47 @@ impl Audit {
     /// The same, and nobody waits. What is lost is counted.
     pub fn note(&self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.put(None, write).is_err() {
-            self.shared.metrics.lost.inc();
+            self.shared.lose(1);
         }
     }
 
-    /// A record for which was waited is lost.
+    /// Whether a request of nobody known is recorded: only so many a second are, the others are counted.
+    #[must_use]
+    pub fn may_note_a_stranger(&self) -> bool {
+        let second = self.shared.now() / 1_000 % (1 << 32);
+        // The second, and how many there were in it.
+        let next = |held: u64| {
+            let count = if held >> 32 == second { held & u64::from(u32::MAX) } else { 0 };
+            (count < STRANGERS).then_some(second << 32 | (count + 1))
+        };
+        let noted = self.strangers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
+        if !noted {
+            self.shared.metrics.strangers.inc();
+        }
+        noted
+    }
+
+    /// A delete went on without its record.
     pub fn lost(&self) {
-        self.shared.metrics.lost.inc();
+        self.shared.lose(1);
+    }
+
+    /// A record took longer than anybody waits for. It is on its way all the same.
+    pub fn late(&self) {
+        self.shared.metrics.late.inc();
+    }
+
+    /// Keeps what became of a delete whose intent is in the journal until it can be written again.
+    pub fn hold(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut object = Vec::with_capacity(1_024);
+        write(&mut object);
+        let mut queue = self.shared.queue.lock();
+        if queue.held_bytes + object.len() > MOST_BYTES / 2 {
+            drop(queue);
+            return self.shared.lose(1);
+        }
+        queue.held_bytes += object.len();
+        queue.held.push(without_braces(&object).to_vec());
     }
 
     fn put(
@@ -183,8 +229,10 @@ impl Audit {
         if !self.is_available() {
             return Err(Unwritten);
         }
+        // What nobody waits for, which anybody may cause, leaves room for what somebody does.
+        let most = if told.is_some() { MOST_BYTES } else { MOST_BYTES / 2 };
         let mut queue = self.shared.queue.lock();
-        if queue.bodies.len() >= MOST_BYTES || queue.closing {
+        if queue.bodies.len() >= most || queue.closing {
             return Err(Unwritten);
         }
         let start = queue.bodies.len();
@@ -223,6 +271,35 @@ impl Drop for Audit {
     }
 }
 
+impl Shared {
+    fn lose(&self, records: u64) {
+        self.lost.fetch_add(records, Ordering::Relaxed);
+        self.metrics.lost.inc_by(records);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn hangs(&self) -> bool {
+        let began = self.writing.load(Ordering::Relaxed);
+        let hangs = began > 0 && self.now().saturating_sub(began - 1) > LONGEST_WRITE;
+        if hangs && !self.hung.swap(true, Ordering::Relaxed) {
+            self.metrics.failures.inc();
+            self.metrics.is_up.set(0);
+            tracing::error!(
+                "a write of the journal does not come back: nothing is recorded meanwhile"
+            );
+        }
+        hangs
+    }
+}
+
+/// The journal puts fields of its own into the object.
+fn without_braces(object: &[u8]) -> &[u8] {
+    object.get(1..object.len().saturating_sub(1)).unwrap_or_default()
+}
+
 /// What an intent and what became of it have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeleteId {
@@ -242,6 +319,12 @@ impl DeleteId {
         text(buffer.get(..used).and_then(|used| str::from_utf8(used).ok()).unwrap_or_default())
     }
 }
+
+/// Requests of nobody known that are recorded each second: enough to see what goes on.
+const STRANGERS: u64 = 100;
+
+/// Milliseconds.
+const LONGEST_WRITE: u64 = 2_000;
 
 /// Some ten thousand records: more than can be under way.
 const MOST_BYTES: usize = 16 << 20;

@@ -101,6 +101,7 @@ async fn what_an_earlier_process_left_open_is_closed_once() {
         for (index, record) in [0, 2, 3].iter().zip(&closed) {
             let name = deletes[*index].with_text(str::to_owned);
             assert_eq!((&record["delete"], &record["path"]), (&name.into(), &"a".into()));
+            assert_eq!(record["intended"], records[index + 1]["time"]);
         }
     }
 }
@@ -173,6 +174,8 @@ async fn what_cannot_be_written_is_told_and_tried_again() {
     }
     assert_eq!(record(&audit, "intent", audit.name_delete()).await, Err(Unwritten));
     assert!(audit.status().fault.is_some());
+    audit.hold(|buffer| write("delete", audit.name_delete(), "held", buffer));
+    audit.note(|buffer| write("delete", audit.name_delete(), "lost", buffer));
     fs::remove_dir(&plan.file).unwrap();
     while !audit.is_available() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -180,5 +183,7 @@ async fn what_cannot_be_written_is_told_and_tried_again() {
     assert_eq!(audit.status().fault, None);
     record(&audit, "delete", audit.name_delete()).await.unwrap();
     audit.close();
-    assert_eq!(events(&records(&plan.file)), ["start", "delete", "resumed", "delete", "stop"]);
+    let records = records(&plan.file);
+    assert_eq!(events(&records), ["start", "delete", "resumed", "delete", "delete", "stop"]);
+    assert_eq!((&records[2]["lost"], &records[3]["path"]), (&1.into(), &"held".into()));
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 
-use crate::journal::{Entry, Line, Reader, all_rotated};
+use crate::audit::without_braces;
+use crate::journal::{Entry, JournalId, Line, Reader};
 use crate::log::JsonLine;
 
 /// Such a delete.
@@ -23,26 +24,55 @@ const DELETE: &[u8] = b"\"event\":\"delete\",\"delete\":\"";
 /// were under way at once.
 pub(super) fn unfinished(path: &Path) -> io::Result<Vec<Intent>> {
     let mut open = HashMap::new();
-    if fs::metadata(path)?.len() < LOOKED_AT
-        && let Some(before) = all_rotated(path)?.pop()
-    {
-        scan(&before.path, &mut open)?;
+    let mut files = vec![path.to_owned()];
+    let mut looked_at = fs::metadata(path)?.len();
+    for (before, length) in moved_away(path)? {
+        if looked_at >= LOOKED_AT {
+            break;
+        }
+        looked_at += length;
+        files.push(before);
     }
-    scan(path, &mut open)?;
+    for file in files.iter().rev() {
+        scan(file, &mut open)?;
+    }
     let mut left: Vec<(u64, Intent)> = open.into_values().collect();
     left.sort_by_key(|(seq, _)| *seq);
     Ok(left.into_iter().map(|(_, intent)| intent).collect())
 }
 
-fn scan(path: &Path, open: &mut HashMap<Vec<u8>, (u64, Intent)>) -> io::Result<()> {
-    let mut reader = Reader::open_end(path, LOOKED_AT)?;
+/// Whatever this one was called once it was full, by us or by others: the newest first.
+fn moved_away(path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+        let entry = entry?;
+        let file = entry.file_name();
+        let rest = file.to_str().and_then(|file| file.strip_prefix(&*name));
+        let about = entry.metadata()?;
+        if rest.is_some_and(|rest| rest.starts_with(['.', '-'])) && about.is_file() {
+            found.push((about.modified()?, entry.path(), about.len()));
+        }
+    }
+    found.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
+    Ok(found.into_iter().map(|(_, path, length)| (path, length)).collect())
+}
+
+type Open = HashMap<(JournalId, Vec<u8>), (u64, Intent)>;
+
+fn scan(path: &Path, open: &mut Open) -> io::Result<()> {
+    let is_plain = path.extension().is_none_or(|extension| extension != "gz");
+    let mut reader =
+        if is_plain { Reader::open_end(path, LOOKED_AT)? } else { Reader::open(path)? };
     while let Some(line) = reader.read()? {
         let Line::Record(sealed) = line else { continue };
         let text = sealed.text();
         if let Some(id) = behind(text, INTENT) {
-            open.insert(id.to_vec(), (sealed.seq, Intent { line: text.to_vec() }));
+            let intent = Intent { line: text.to_vec() };
+            open.insert((sealed.journal, id.to_vec()), (sealed.seq, intent));
         } else if let Some(id) = behind(text, DELETE) {
-            open.remove(id);
+            open.remove(&(sealed.journal, id.to_vec()));
         }
     }
     Ok(())
@@ -62,17 +92,17 @@ impl Intent {
         line.now().text("event", "delete");
         let id = behind(&self.line, INTENT).and_then(|id| str::from_utf8(id).ok());
         line.text("delete", id.unwrap_or_default());
+        let entry = Entry::parse(&self.line).ok();
+        line.text_if("intended", entry.as_ref().map(|entry| &*entry.time));
         // What the intent says of the delete, as it stands there.
         let known = self.known().unwrap_or_default();
         if !known.is_empty() {
             line.raw(known);
         }
         line.text("outcome", "unknown");
-        line.text("cause", "the gateway ended before it recorded what became of it");
+        line.text("cause", "its gateway ended without a record of what became of it");
         line.end();
-        body.pop();
-        body.remove(0);
-        body
+        without_braces(&body).to_vec()
     }
 
     /// The fields between its name and its hash.

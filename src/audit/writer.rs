@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex};
 
 use crate::audit::unfinished::unfinished;
-use crate::audit::{Audit, AuditPlan, Queue, Shared, Unwritten, Waiting};
-use crate::journal::{Appender, Head, OpenError, Recovered, compress, prune};
+use crate::audit::{Audit, AuditPlan, Queue, Shared, Unwritten, Waiting, without_braces};
+use crate::journal::{Appender, Head, OpenError, Recovered, Rotated, all_rotated, compress, prune};
 use crate::log::JsonLine;
 use crate::metrics::AuditMetrics;
 
@@ -34,7 +34,7 @@ impl Audit {
     pub fn start(plan: AuditPlan, policy: &str, metrics: AuditMetrics) -> Result<Self, StartError> {
         let (mut appender, recovered) = Appender::open(&plan.file)?;
         let fail = |error| StartError::Io(plan.file.clone(), error);
-        let left = unfinished(&plan.file).map_err(fail)?;
+        let left = unfinished(appender.path()).map_err(fail)?;
         let run = begin(&mut appender, &recovered, policy, left.len());
         for intent in &left {
             appender.add(&intent.closing_body());
@@ -49,12 +49,23 @@ impl Audit {
             fault: Mutex::new(None),
             is_broken: AtomicBool::new(false),
             reopen: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+            writing: AtomicU64::new(0),
+            hung: AtomicBool::new(false),
+            started: Instant::now(),
             metrics,
         });
         let writer = Writer::new(appender, plan.clone(), Arc::clone(&shared));
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(|| writer.work());
         let thread = Mutex::new(Some(thread.map_err(fail)?));
-        Ok(Self { plan, shared, run, deletes: AtomicU64::new(0), thread })
+        Ok(Self {
+            plan,
+            shared,
+            run,
+            deletes: AtomicU64::new(0),
+            strangers: AtomicU64::new(0),
+            thread,
+        })
     }
 }
 
@@ -77,8 +88,11 @@ fn tell(plan: &AuditPlan, recovered: &Recovered, left: &[super::unfinished::Inte
         let aside = aside.display();
         tracing::warn!(%file, %aside, bytes, "the last line of the journal had no end: it was put aside");
     }
-    if recovered.no_record {
-        tracing::error!(%file, "no record is in the journal that the next one could follow: it begins anew");
+    if let Some(head) = recovered.missing_to {
+        tracing::error!(
+            %file, %head,
+            "the journal does not end with its last record: its file was moved to where it is not looked for, or cut"
+        );
     }
     for intent in left.iter().take(MOST_NAMED) {
         let (tenant, path, request_id) = intent.names();
@@ -105,20 +119,17 @@ fn body(event: &str, fields: impl FnOnce(&mut JsonLine<'_>)) -> Vec<u8> {
     line.now().text("event", event);
     fields(&mut line);
     line.end();
-    object.pop();
-    object.remove(0);
-    object
+    without_braces(&object).to_vec()
 }
 
 struct Writer {
     appender: Appender,
     plan: AuditPlan,
     shared: Arc<Shared>,
-    /// Records that were not written since it is broken.
-    lost: u64,
-    /// When the file was begun, as far as this process knows.
-    begun: Instant,
     looked: Instant,
+    tended: Instant,
+    /// Where a full file cannot be moved away, it is not tried all the time.
+    rotates_after: Instant,
     head_told: (Head, Instant),
     helper: Option<thread::JoinHandle<()>>,
 }
@@ -127,10 +138,20 @@ impl Writer {
     fn new(appender: Appender, plan: AuditPlan, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
         let head_told = (appender.head(), now);
-        Self { appender, plan, shared, lost: 0, begun: now, looked: now, head_told, helper: None }
+        Self {
+            appender,
+            plan,
+            shared,
+            looked: now,
+            tended: now,
+            rotates_after: now,
+            head_told,
+            helper: None,
+        }
     }
 
     fn work(mut self) {
+        self.tend();
         let (mut bodies, mut waiting) = (Vec::new(), Vec::new());
         loop {
             let closing = self.take(&mut bodies, &mut waiting);
@@ -167,18 +188,18 @@ impl Writer {
             }
             self.commit()
         };
-        if written.is_err() {
-            self.lost += waiting.len() as u64;
-        } else {
+        if written.is_ok() {
             self.shared.metrics.written(waiting.len() as u64);
+            let most = self.plan.rotate.bytes.unwrap_or(u64::MAX);
+            if self.appender.length() >= most && Instant::now() >= self.rotates_after {
+                self.rotate();
+            }
         }
         for Waiting { told, .. } in waiting.drain(..) {
             match told {
                 // Who does not wait any more knows what else to do.
                 Some(told) => drop(told.send(written)),
-                None if written.is_err() => {
-                    self.shared.metrics.lost.inc();
-                }
+                None if written.is_err() => self.shared.lose(1),
                 None => {}
             }
         }
@@ -186,7 +207,15 @@ impl Writer {
 
     fn commit(&mut self) -> Result<(), Unwritten> {
         let begun = Instant::now();
-        match self.appender.commit(self.plan.durability) {
+        self.shared.writing.store(self.shared.now() + 1, Ordering::Relaxed);
+        let committed = self.appender.commit(self.plan.durability);
+        self.shared.writing.store(0, Ordering::Relaxed);
+        if self.shared.hung.swap(false, Ordering::Relaxed) {
+            self.shared.metrics.is_up.set(1);
+            let took = begun.elapsed().as_secs_f64();
+            tracing::warn!(file = %self.plan.file.display(), took, "a write of the journal came back after all");
+        }
+        match committed {
             Ok(()) => {
                 self.shared.metrics.committed(begun.elapsed());
                 *self.shared.head.lock() = self.appender.head();
@@ -221,11 +250,13 @@ impl Writer {
             self.try_again();
         } else if reopen || self.appender.is_moved() {
             match self.appender.reopen() {
-                Ok(_) => self.begun = Instant::now(),
+                Ok(recovered) => self.tell_torn(&recovered),
                 Err(error) => self.broken(&error.to_string()),
             }
         } else if self.is_full() {
             self.rotate();
+        } else if self.tended.elapsed() >= TEND_EACH {
+            self.tend();
         }
         let (told, at) = self.head_told;
         if told != self.appender.head() && at.elapsed() >= TELL_HEAD_EACH {
@@ -234,15 +265,26 @@ impl Writer {
     }
 
     fn try_again(&mut self) {
-        if let Err(error) = self.appender.reopen() {
-            return self.broken(&error.to_string());
+        match self.appender.reopen() {
+            Ok(recovered) => self.tell_torn(&recovered),
+            Err(error) => return self.broken(&error.to_string()),
         }
-        let lost = self.lost;
+        let lost = self.shared.lost.swap(0, Ordering::Relaxed);
         self.appender.add(&body("resumed", |line| {
             line.number("lost", lost);
         }));
-        if self.commit().is_ok() {
-            self.lost = 0;
+        let held = {
+            let mut queue = self.shared.queue.lock();
+            queue.held_bytes = 0;
+            std::mem::take(&mut queue.held)
+        };
+        held.iter().for_each(|body| self.appender.add(body));
+        if self.commit().is_err() {
+            self.shared.lost.fetch_add(lost, Ordering::Relaxed);
+            let mut queue = self.shared.queue.lock();
+            queue.held_bytes += held.iter().map(Vec::len).sum::<usize>();
+            queue.held.extend(held);
+        } else {
             *self.shared.fault.lock() = None;
             self.shared.metrics.is_up.set(1);
             self.shared.is_broken.store(false, Ordering::Relaxed);
@@ -254,23 +296,33 @@ impl Writer {
         let rotate = self.plan.rotate;
         let length = self.appender.length();
         let is_large = rotate.bytes.is_some_and(|most| length >= most);
-        let is_old = rotate.age.is_some_and(|most| self.begun.elapsed() >= most);
-        length > 0 && (is_large || is_old)
+        let age = self.appender.begun().elapsed().unwrap_or(Duration::ZERO);
+        let is_old = rotate.age.is_some_and(|most| age >= most);
+        length > 0 && (is_large || is_old) && Instant::now() >= self.rotates_after
     }
 
     fn rotate(&mut self) {
         match self.appender.rotate() {
-            Ok(full) => {
-                self.begun = Instant::now();
-                self.tend(full);
+            Ok(_) => self.tend(),
+            // The file takes records as before, or is looked for anew.
+            Err(error) => {
+                let file = self.plan.file.display();
+                tracing::error!(%file, %error, "the journal is full, and cannot be moved away");
+                self.rotates_after = Instant::now() + ROTATE_AGAIN;
             }
-            // Whatever it left behind, the file is looked for anew.
-            Err(error) => self.broken(&format!("it is full, and cannot be moved away: {error}")),
+        }
+    }
+
+    fn tell_torn(&self, recovered: &Recovered) {
+        if let Some((aside, bytes)) = &recovered.torn {
+            let (file, aside) = (self.plan.file.display(), aside.display());
+            tracing::warn!(%file, %aside, bytes, "the last line of the journal had no end: it was put aside");
         }
     }
 
     /// Compresses and deletes full files, which takes its time.
-    fn tend(&mut self, full: PathBuf) {
+    fn tend(&mut self) {
+        self.tended = Instant::now();
         if let Some(helper) = self.helper.take_if(|helper| helper.is_finished()) {
             // It does not fail; if it did, the next file is tended all the same.
             let _ = helper.join();
@@ -279,12 +331,20 @@ impl Writer {
             // What it leaves is not lost: it is there as it is.
             return;
         }
-        let plan = self.plan.clone();
+        let (plan, path) = (self.plan.clone(), self.appender.path().to_owned());
         let tend = move || {
-            let compressed = if plan.compress { compress(&full) } else { Ok(()) };
-            let pruned = prune(&plan.file, plan.keep, SystemTime::now());
-            if let Err(error) = compressed.and(pruned.map(drop)) {
-                tracing::warn!(file = %full.display(), %error, "a full file of the journal cannot be compressed or deleted");
+            let full = all_rotated(&path).unwrap_or_default();
+            let is_plain = |one: &&Rotated| one.path.extension().is_none_or(|it| it != "gz");
+            let mut tended = Ok(());
+            for one in full.iter().filter(is_plain).filter(|_| plan.compress) {
+                tended = tended.and(compress(&one.path));
+            }
+            let pruned = prune(&path, plan.keep, SystemTime::now());
+            for gone in pruned.as_deref().unwrap_or_default() {
+                tracing::info!(file = %gone.display(), "a full file of the journal was deleted: `keep` says so");
+            }
+            if let Err(error) = tended.and(pruned.map(drop)) {
+                tracing::warn!(file = %path.display(), %error, "full files of the journal cannot be compressed or deleted");
             }
         };
         self.helper = thread::Builder::new().name("journal-files".to_owned()).spawn(tend).ok();
@@ -302,14 +362,18 @@ impl Writer {
             let _ = self.commit();
         }
         self.tell_head();
-        if let Some(helper) = self.helper.take() {
-            let _ = helper.join();
-        }
+        // Whoever compresses is not waited for: the next process does it again.
     }
 }
 
 /// How often the file is looked after, and tried again.
 const LOOK_EACH: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether full files are too old.
+const TEND_EACH: Duration = Duration::from_secs(3_600);
+
+/// It was tried, and is likely to fail again.
+const ROTATE_AGAIN: Duration = Duration::from_secs(60);
 
 /// So much of the journal can be proved by what is kept elsewhere.
 const TELL_HEAD_EACH: Duration = Duration::from_secs(600);

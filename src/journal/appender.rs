@@ -4,12 +4,16 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::journal::chain::{Head, NotSealed, Sealed};
+use crate::journal::entry::Entry;
 use crate::journal::read::{Line, Reader};
 use crate::journal::rotated;
 
@@ -37,14 +41,16 @@ impl Durability {
 pub struct Appender {
     path: PathBuf,
     file: File,
-    /// Beside the file, so that it stays locked when the file is moved away.
-    _lock: File,
+    /// Beside the file, so that it stays locked when the file is moved away. The head is in it, so that a
+    /// journal goes on where it ended although its file is elsewhere now.
+    lock: File,
     /// The last record that is there.
     head: Head,
     /// Of the file, up to that record.
     length: u64,
-    /// The first record of the file, which names it once it is full.
+    /// The first record of the file, which names it once it is full, and when that was written.
     first_seq: u64,
+    begun: SystemTime,
     /// Records that were added and are not there yet.
     added: Vec<u8>,
     added_head: Head,
@@ -59,8 +65,8 @@ pub struct Recovered {
     pub torn: Option<(PathBuf, u64)>,
     /// The last record before what comes now; `None` where the journal begins.
     pub head: Option<Head>,
-    /// There is something in the file, but no record that a next one could follow.
-    pub no_record: bool,
+    /// The last record that was written is not where the files end: they were moved, or cut.
+    pub missing_to: Option<Head>,
 }
 
 /// Why a journal cannot be opened for writing.
@@ -72,6 +78,9 @@ pub enum OpenError {
     /// What is in it would be misunderstood.
     #[error("{0} was written by a newer version of smh-gateway: move it away, or use that version")]
     Newer(PathBuf),
+    /// It is something else, which is left as it is.
+    #[error("{0} is no journal, and is left alone: name a file that is not there yet")]
+    NoJournal(PathBuf),
     /// It cannot be opened, read or written.
     #[error("{0}: {1}")]
     Io(PathBuf, #[source] io::Error),
@@ -84,27 +93,36 @@ impl Appender {
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<(Self, Recovered), OpenError> {
         let fail = |error| OpenError::Io(path.to_owned(), error);
+        // A link is as good as what it leads to, which is what is moved away when it is full.
+        open(path).map_err(fail)?;
+        let path = &*fs::canonicalize(path).map_err(fail)?;
         let lock = lock(path)?;
-        let file = open(path).map_err(fail)?;
+        let file = locked(open(path).map_err(fail)?, path)?;
         let end = End::of(&file).map_err(fail)?;
-        let mut recovered =
-            Recovered { torn: end.put_aside(path, &file).map_err(fail)?, ..Default::default() };
-        let last = match end.last {
+        let found = match end.last {
             Last::Record(head) => Some(head),
             Last::Newer => return Err(OpenError::Newer(path.to_owned())),
-            Last::None if end.length > 0 => {
-                recovered.no_record = true;
-                None
+            Last::None if !end.may_be_ours(&file).map_err(fail)? => {
+                return Err(OpenError::NoJournal(path.to_owned()));
             }
             Last::None => last_of_rotated(path).map_err(fail)?,
         };
-        recovered.head = last;
-        let head = last.unwrap_or_else(Head::of_new);
+        let torn = end.put_aside(path, &file).map_err(fail)?;
+        let mut recovered = Recovered { torn, ..Recovered::default() };
+        let written = head_in(&lock);
+        let is_later = |written: &Head| {
+            found.is_none_or(|found| found.journal == written.journal && found.seq < written.seq)
+        };
+        recovered.missing_to = written.filter(is_later);
+        recovered.head = recovered.missing_to.or(found);
+        let head = recovered.head.unwrap_or_else(Head::of_new);
+        let (first_seq, begun) = first(path).unwrap_or((head.seq + 1, SystemTime::now()));
         let this = Self {
             path: path.to_owned(),
-            first_seq: first_seq(path).unwrap_or(head.seq + 1),
+            first_seq,
+            begun,
             file,
-            _lock: lock,
+            lock,
             head,
             length: end.length,
             added: Vec::new(),
@@ -124,6 +142,12 @@ impl Appender {
     #[must_use]
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// When the first record of the file was written.
+    #[must_use]
+    pub fn begun(&self) -> SystemTime {
+        self.begun
     }
 
     /// How many bytes the file has.
@@ -154,6 +178,8 @@ impl Appender {
             Ok(()) => {
                 self.head = self.added_head;
                 self.length += self.added.len() as u64;
+                // Where it cannot be, the files say it as well, unless they are moved away.
+                let _ = self.lock.write_all_at(format!("{}\n", self.head).as_bytes(), 0);
             }
             Err(_) => {
                 self.added_head = self.head;
@@ -169,6 +195,12 @@ impl Appender {
             self.file.set_len(self.length)?;
             self.is_dirty = false;
         }
+        let about = self.file.metadata()?;
+        if about.nlink() == 0 {
+            return Err(io::Error::other("it was deleted"));
+        }
+        // Others may have written behind us, or cut it: what is taken back is ours alone.
+        self.length = about.len();
         self.file.write_all(&self.added)?;
         match durability {
             Durability::Sync => self.file.sync_data(),
@@ -190,7 +222,13 @@ impl Appender {
     /// Where it cannot be opened; this one stays then.
     pub fn reopen(&mut self) -> Result<Recovered, OpenError> {
         let fail = |error| OpenError::Io(self.path.clone(), error);
-        let file = open(&self.path).map_err(fail)?;
+        let mut file = open(&self.path).map_err(fail)?;
+        if self.is_moved() {
+            file = locked(file, &self.path)?;
+        } else {
+            // It is the same one, which is locked already.
+            file = self.file.try_clone().map_err(fail)?;
+        }
         let end = End::of(&file).map_err(fail)?;
         let torn = end.put_aside(&self.path, &file).map_err(fail)?;
         match end.last {
@@ -201,11 +239,12 @@ impl Appender {
             Last::Record(_) | Last::None => {}
             Last::Newer => return Err(OpenError::Newer(self.path.clone())),
         }
-        self.first_seq = first_seq(&self.path).unwrap_or(self.head.seq + 1);
+        let new = (self.head.seq + 1, SystemTime::now());
+        (self.first_seq, self.begun) = first(&self.path).unwrap_or(new);
         (self.file, self.length, self.is_dirty) = (file, end.length, false);
         self.added_head = self.head;
         self.added.clear();
-        Ok(Recovered { torn, head: Some(self.head), no_record: false })
+        Ok(Recovered { torn, head: Some(self.head), ..Recovered::default() })
     }
 
     /// Moves a file that is full away, and begins another one. Returns where it is now.
@@ -215,21 +254,41 @@ impl Appender {
     /// [`Appender::reopen`] tries again.
     pub fn rotate(&mut self) -> io::Result<PathBuf> {
         self.file.sync_data()?;
-        let full = rotated::name(&self.path, self.first_seq);
-        // Not over one that is there, whatever it is.
-        fs::hard_link(&self.path, &full)?;
-        fs::remove_file(&self.path)?;
-        self.file = open(&self.path)?;
-        (self.length, self.first_seq) = (0, self.head.seq + 1);
+        // Not over one that is there: a journal that was begun anew counts from the start.
+        let names = (self.first_seq..).map(|seq| rotated::name(&self.path, seq));
+        let is_free = |name: &PathBuf| !name.exists() && !rotated::compressed(name).exists();
+        let free = names.take(MOST_NAMES).find(is_free);
+        let full = free.ok_or_else(|| io::Error::other("there is no free name for it"))?;
+        fs::rename(&self.path, &full)?;
+        let file = locked(open(&self.path)?, &self.path).map_err(io::Error::other)?;
+        (self.file, self.length) = (file, 0);
+        (self.first_seq, self.begun) = (self.head.seq + 1, SystemTime::now());
         Ok(full)
     }
+}
+
+/// The file itself as well: it may have several names.
+fn locked(file: File, path: &Path) -> Result<File, OpenError> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(OpenError::Io(path.to_owned(), error)),
+    }
+}
+
+fn head_in(lock: &File) -> Option<Head> {
+    let mut bytes = [0; 128];
+    let read = lock.read_at(&mut bytes, 0).ok()?;
+    let text = str::from_utf8(bytes.get(..read)?).ok()?;
+    // A shorter head leaves the end of a longer one behind.
+    text.lines().next()?.parse().ok()
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
     let name = rotated::beside(path, "lock");
     let fail = |error| OpenError::Io(name.clone(), error);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let lock = options.custom_flags(OFlag::O_NONBLOCK.bits()).open(&name).map_err(fail)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
@@ -310,13 +369,22 @@ impl End {
                 }
             }
         }
+        // Where no line ends as far as was looked, nothing is ours.
         let torn = match tail.iter().rposition(|&byte| byte == b'\n') {
             Some(end) => (tail.len() - end - 1) as u64,
-            // No end of a line, as far as was looked: all of it.
             None if from == 0 => whole,
             None => 0,
         };
         Ok(Self { length: whole - torn, torn, last: Last::None })
+    }
+
+    /// Whether a file without a record is empty, or has the beginning of a first one.
+    fn may_be_ours(&self, mut file: &File) -> io::Result<bool> {
+        const START: &[u8] = b"{\"v\":1,\"journal\":\"";
+        let mut start = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.take(START.len() as u64).read_to_end(&mut start)?;
+        Ok(self.length == 0 && START.starts_with(&start))
     }
 
     /// Puts a last line without an end beside the file, and takes it away from there.
@@ -328,10 +396,18 @@ impl End {
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600).custom_flags(OFlag::O_NONBLOCK.bits());
         let mut kept = options.open(&aside)?;
-        file.seek(SeekFrom::Start(self.length))?;
-        io::copy(&mut file.take(self.torn), &mut kept)?;
-        kept.write_all(b"\n")?;
-        kept.sync_all()?;
+        let before = kept.metadata()?.len();
+        let copied = (|| {
+            file.seek(SeekFrom::Start(self.length))?;
+            io::copy(&mut file.take(self.torn), &mut kept)?;
+            kept.write_all(b"\n")?;
+            kept.sync_all()
+        })();
+        if copied.is_err() {
+            // It is tried again, and there once in the end.
+            let _ = kept.set_len(before);
+        }
+        copied?;
         sync_folder(path)?;
         file.set_len(self.length)?;
         file.sync_all()?;
@@ -341,7 +417,10 @@ impl End {
 
 /// A file that is empty goes on where the one before it ended, which was moved away.
 fn last_of_rotated(path: &Path) -> io::Result<Option<Head>> {
-    let Some(last) = rotated::all(path)?.pop() else { return Ok(None) };
+    let mut all = rotated::all(path)?.into_iter().rev();
+    // What others gave such a name is none.
+    let ours = |one: &rotated::Rotated| rotated::is_ours(one).unwrap_or(false);
+    let Some(last) = all.find(ours) else { return Ok(None) };
     let mut reader = Reader::open(&last.path)?;
     let mut head = None;
     while let Some(line) = reader.read()? {
@@ -354,16 +433,24 @@ fn last_of_rotated(path: &Path) -> io::Result<Option<Head>> {
     Ok(head)
 }
 
-fn first_seq(path: &Path) -> Option<u64> {
+/// The first record of a file, and when it was written.
+fn first(path: &Path) -> Option<(u64, SystemTime)> {
     let mut reader = Reader::open(path).ok()?;
     loop {
         match reader.read().ok()?? {
-            Line::Record(sealed) => return Some(sealed.seq),
+            Line::Record(sealed) => {
+                let entry = Entry::parse(sealed.text()).ok();
+                let time = entry.and_then(|it| OffsetDateTime::parse(&it.time, &Rfc3339).ok());
+                return Some((sealed.seq, time.map_or_else(SystemTime::now, Into::into)));
+            }
             Line::Newer(_) | Line::Foreign => {}
             Line::Torn(_) => return None,
         }
     }
 }
+
+/// Journals that were begun anew in one folder.
+pub(super) const MOST_NAMES: usize = 1_000;
 
 /// A few records.
 const STEP: u64 = 64 * 1024;

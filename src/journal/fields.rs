@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The fields of a record, in the order of docs/audit.md.
-pub const FIELDS: [&str; 43] = [
+pub const FIELDS: [&str; 44] = [
     "v",
     "journal",
     "seq",
@@ -15,6 +15,7 @@ pub const FIELDS: [&str; 43] = [
     "time",
     "event",
     "delete",
+    "intended",
     "request_id",
     "trace_id",
     "peer",

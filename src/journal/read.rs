@@ -182,7 +182,8 @@ pub fn in_order(paths: &[PathBuf]) -> Result<Vec<PathBuf>, (PathBuf, io::Error)>
     Ok(keyed.into_iter().map(|(_, path)| path).collect())
 }
 
-fn first(path: &Path) -> io::Result<Option<(super::JournalId, u64)>> {
+/// Which record a file begins with.
+pub(super) fn first(path: &Path) -> io::Result<Option<(super::JournalId, u64)>> {
     let mut reader = Reader::open(path)?;
     while let Some(line) = reader.read()? {
         match line {

@@ -2,6 +2,7 @@
 //!
 //! `audit.jsonl.000000001234` begins with record 1234; `.gz` behind that is the same, compressed.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::journal::appender::sync_folder;
+use crate::journal::appender::{MOST_NAMES, sync_folder};
+use crate::journal::read::first;
 
 /// A full file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,15 +33,28 @@ pub struct Keep {
     pub age: Option<Duration>,
 }
 
+/// A file that belongs to a journal and is none: `FILE*` does not mean it.
 pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".");
+    name.push(what);
+    path.with_file_name(name)
+}
+
+pub(super) fn name(path: &Path, first_seq: u64) -> PathBuf {
+    with(path, &format!("{first_seq:012}"))
+}
+
+pub(super) fn compressed(path: &Path) -> PathBuf {
+    with(path, "gz")
+}
+
+fn with(path: &Path, what: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(what);
     PathBuf::from(name)
-}
-
-pub(super) fn name(path: &Path, first_seq: u64) -> PathBuf {
-    beside(path, &format!("{first_seq:012}"))
 }
 
 /// The full files of a journal, the oldest first. Of one that is there both ways, the plain one.
@@ -74,7 +89,13 @@ pub fn all(path: &Path) -> io::Result<Vec<Rotated>> {
 /// # Errors
 /// Where that cannot be read or written; the file stays as it was.
 pub fn compress(path: &Path) -> io::Result<()> {
-    let (new, done) = (beside(path, "gz.new"), beside(path, "gz"));
+    let (new, done) = (beside(path, "gz.new"), compressed(path));
+    if done.exists() {
+        // Killed when all but this was done; or it is another one, which stays.
+        let is_twin = first(path)? == first(&done)?;
+        let other = || io::Error::other("another file has its name already, compressed");
+        return if is_twin { fs::remove_file(path) } else { Err(other()) };
+    }
     let compressed = (|| {
         let mut options = OpenOptions::new();
         let out = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -95,12 +116,22 @@ pub fn compress(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
+/// Whether a file is what its name says.
+pub(super) fn is_ours(rotated: &Rotated) -> io::Result<bool> {
+    let first = first(&rotated.path)?;
+    Ok(first.is_some_and(|(_, seq)| {
+        seq <= rotated.first_seq && rotated.first_seq - seq < MOST_NAMES as u64
+    }))
+}
+
 /// Deletes full files of which there are too many, or which are too old. Returns which.
 ///
 /// # Errors
-/// Where one cannot be deleted.
+/// Where one cannot be read or deleted.
 pub fn prune(path: &Path, keep: Keep, now: SystemTime) -> io::Result<Vec<PathBuf>> {
-    let all = all(path)?;
+    let mut all = all(path)?;
+    // What others gave such a name is theirs.
+    all.retain(|one| is_ours(one).unwrap_or(false));
     let too_many = keep.files.map_or(0, |files| all.len().saturating_sub(files));
     let mut gone = Vec::new();
     for (index, rotated) in all.into_iter().enumerate() {

@@ -247,6 +247,7 @@ impl Worker {
                 .await
                 .ok_or(Refusal::Upstream(UpstreamFault::CredentialRejected))?;
 
+            record.unheard();
             let tries = record.tries();
             let sent = client.send(admission, second.token(), settings, deadline, tries, &may_send);
             answer = sent.await.map_err(|failed| record.failed(failed))?;

@@ -207,6 +207,11 @@ impl Record {
         });
     }
 
+    /// Asks again: what SMH said of the first try says nothing of this one.
+    pub(super) fn unheard(&mut self) {
+        self.smh = None;
+    }
+
     pub(super) fn means(&mut self, meaning: Meaning) {
         self.meaning = meaning;
     }

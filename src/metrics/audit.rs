@@ -19,6 +19,10 @@ pub struct AuditMetrics {
     pub failures: Counter,
     /// Records that are not there.
     pub lost: Counter,
+    /// Records on which a caller's answer did not wait any longer.
+    pub late: Counter,
+    /// Requests of nobody known that have no record: there were too many in that second.
+    pub strangers: Counter,
     /// 1: it is written; 0: it cannot be, or there is none.
     pub is_up: Gauge<i64, AtomicI64>,
 }
@@ -37,6 +41,16 @@ impl AuditMetrics {
                 "Times that the journal could not be written, or opened again",
             ),
             lost: counter(registry, "audit_records_lost", "Records that could not be written"),
+            strangers: counter(
+                registry,
+                "audit_strangers_left_out",
+                "Requests of no known caller that have no record: there were too many in that second",
+            ),
+            late: counter(
+                registry,
+                "audit_records_late",
+                "Records that took longer than a caller's answer waits for them",
+            ),
             is_up: gauge(registry, "audit_up", "Whether the journal is written"),
         }
     }

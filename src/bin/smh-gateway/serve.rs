@@ -76,10 +76,15 @@ async fn serve(snapshot: config::Snapshot, mut signals: Signals) -> Outcome {
     Ok(Answer::Yes)
 }
 
+/// As Linux numbers it wherever this runs (x86, Arm).
+const SIGXFSZ: i32 = 25;
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// A file that is larger than this process may write is an error of that write, and no death.
+    _too_large: Signal,
 }
 
 impl Signals {
@@ -88,6 +93,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

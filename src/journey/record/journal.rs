@@ -15,7 +15,12 @@ impl Record {
     /// Refuses a delete that could not be recorded.
     pub(in crate::journey) fn can_be_kept(&self) -> Result<(), Refusal> {
         match self.gateway.audit() {
-            Some(audit) if !audit.is_available() => refuse_or_lose(audit),
+            Some(audit)
+                if audit.plan().when_unavailable == WhenUnavailable::Refuse
+                    && !audit.is_available() =>
+            {
+                Err(Refusal::AuditUnavailable)
+            }
             _ => Ok(()),
         }
     }
@@ -28,7 +33,12 @@ impl Record {
         let written = match audit.record(|buffer| self.write_intent(id, buffer)) {
             Ok(written) => {
                 self.kept = Kept::Intent(id);
-                timeout_at(deadline, written.come()).await.unwrap_or(Err(Unwritten))
+                let until = match audit.plan().when_unavailable {
+                    WhenUnavailable::Refuse => deadline,
+                    // What goes on without it has to be on time.
+                    WhenUnavailable::Continue => deadline.min(Instant::now() + A_MOMENT),
+                };
+                timeout_at(until, written.come()).await.unwrap_or(Err(Unwritten))
             }
             Err(unwritten) => Err(unwritten),
         };
@@ -42,14 +52,17 @@ impl Record {
         let Some(audit) = gateway.audit() else { return };
         let (id, matters) = self.finish(audit);
         if !matters {
-            return audit.note(|buffer| self.write_whole(id, buffer));
+            return self.note(audit, id);
         }
         let written = match audit.record(|buffer| self.write_whole(id, buffer)) {
-            Ok(written) => timeout(PATIENCE, written.come()).await.unwrap_or(Err(Unwritten)),
-            Err(unwritten) => Err(unwritten),
+            Ok(written) => timeout(PATIENCE, written.come()).await,
+            Err(unwritten) => Ok(Err(unwritten)),
         };
-        if written.is_err() {
-            audit.lost();
+        match written {
+            Ok(Ok(())) => {}
+            // The intent is there: what became of it follows as soon as it can.
+            Ok(Err(Unwritten)) => audit.hold(|buffer| self.write_whole(id, buffer)),
+            Err(_) => audit.late(),
         }
     }
 
@@ -58,14 +71,22 @@ impl Record {
         let gateway = Arc::clone(&self.gateway);
         if let (Some(audit), false) = (gateway.audit(), matches!(self.kept, Kept::Whole)) {
             let (id, _) = self.finish(audit);
+            self.note(audit, id);
+        }
+    }
+
+    /// Nobody waits for it. Whoever is not known may not fill the disk.
+    fn note(&self, audit: &Audit, id: DeleteId) {
+        if self.caller.is_some() || audit.may_note_a_stranger() {
             audit.note(|buffer| self.write_whole(id, buffer));
         }
     }
 
-    /// The name of its intent, if it has one; and whether it has.
+    /// The name of its intent, if it has one; and whether it was sent, as far as is known.
     fn finish(&mut self, audit: &Audit) -> (DeleteId, bool) {
         match std::mem::replace(&mut self.kept, Kept::Whole) {
-            Kept::Intent(id) => (id, true),
+            // What was never given to a connection is as if it had been refused.
+            Kept::Intent(id) => (id, self.tries.given() > 0),
             Kept::Not | Kept::Whole => (audit.name_delete(), false),
         }
     }
@@ -103,6 +124,9 @@ fn refuse_or_lose(audit: &Audit) -> Result<(), Refusal> {
         }
     }
 }
+
+/// So long goes on without a record what may.
+const A_MOMENT: Duration = Duration::from_millis(500);
 
 /// A disk that hangs must not keep from a caller what SMH said.
 const PATIENCE: Duration = Duration::from_secs(5);

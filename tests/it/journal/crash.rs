@@ -41,7 +41,8 @@ fn received(smh: &Smh) -> HashMap<String, usize> {
 #[tokio::test]
 async fn after_any_kill_the_journal_has_every_delete_that_smh_received_and_none_twice() {
     let smh = Smh::start().await;
-    let folder = Folder::new(&with_journal("  rotate: { mib: 64 }\n"), None, smh.address);
+    let folder =
+        Folder::new(&with_journal("  rotate: { mib: 1 }\n  compress: true\n"), None, smh.address);
     for round in 0..ROUNDS {
         let binary = Binary::serve(&folder).await;
         let mut callers = JoinSet::new();
@@ -60,7 +61,10 @@ async fn after_any_kill_the_journal_has_every_delete_that_smh_received_and_none_
     binary.signal("TERM");
     binary.ended().await;
 
-    let records = records(&folder.path("audit.jsonl"));
+    let (path, mut found) = (folder.path("audit.jsonl"), Vec::new());
+    let records = looked_at(&path, &mut found);
+    assert_eq!(found, [], "over {} full files", all_rotated(&path).unwrap().len());
+    assert!(!all_rotated(&path).unwrap().is_empty(), "no kill met a rotation");
     let (intents, deletes) = (of(&records, "intent"), of(&records, "delete"));
     let intended: HashSet<_> = intents.iter().map(|one| one["path"].as_str().unwrap()).collect();
     let received = received(&smh);
