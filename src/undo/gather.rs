@@ -18,7 +18,7 @@ pub struct Deleted {
     pub seq: u64,
     /// Which delete of it.
     pub delete: Option<String>,
-    /// When it was over, or, of one that nobody heard of again, when it began.
+    /// When it began, or, where nothing says so, when it was over.
     pub time: OffsetDateTime,
     /// Who asked.
     pub caller: Option<String>,
@@ -65,13 +65,15 @@ pub struct Notes {
     pub newer: u64,
     /// Records that are not what they were: nothing of what they say is done.
     pub changed: u64,
+    /// Records of deletes in which something is not what it should be: nothing of what they say is done.
+    pub unreadable: u64,
 }
 
 impl Notes {
     /// Whether there may be deletes of which nothing is known here.
     #[must_use]
     pub fn hide_something(&self) -> bool {
-        self.newer > 0 || self.changed > 0
+        self.newer > 0 || self.changed > 0 || self.unreadable > 0
     }
 }
 
@@ -91,11 +93,14 @@ pub struct Gathered {
 pub struct Gatherer<'s> {
     selection: &'s Selection,
     gathered: Gathered,
-    /// Selected, and not over as far as was read.
-    pending: HashMap<(JournalId, String), Deleted>,
+    /// Not over as far as was read: when they began, and the lines that say so.
+    pending: HashMap<(JournalId, String), Intent>,
     /// A file may be given twice, or be there plain and compressed.
     taken: HashSet<(JournalId, u64)>,
 }
+
+/// When it was written, and its line.
+type Intent = (OffsetDateTime, Box<[u8]>);
 
 impl<'s> Gatherer<'s> {
     /// To gather what is selected.
@@ -112,10 +117,9 @@ impl<'s> Gatherer<'s> {
             Line::Record(sealed) if !sealed.holds() => notes.changed += 1,
             Line::Record(sealed) => {
                 notes.records += 1;
-                match Entry::parse(sealed.text()) {
-                    Ok(entry) => self.entry(&sealed, &entry),
-                    Err(_) => notes.foreign += 1,
-                }
+                let entry = Entry::parse(sealed.text()).ok();
+                let heeded = entry.and_then(|entry| self.entry(&sealed, &entry));
+                self.gathered.notes.unreadable += u64::from(heeded.is_none());
             }
             Line::Newer(_) => notes.newer += 1,
             Line::Foreign => notes.foreign += 1,
@@ -126,34 +130,68 @@ impl<'s> Gatherer<'s> {
     /// After the last line.
     #[must_use]
     pub fn end(mut self) -> Gathered {
-        self.gathered.deleted.extend(self.pending.into_values());
+        for (time, line) in std::mem::take(&mut self.pending).into_values() {
+            let sealed = Sealed::parse(&line).ok();
+            let heeded = sealed.and_then(|sealed| {
+                let entry = Entry::parse(sealed.text()).ok()?;
+                self.take(&sealed, &entry, time, None)
+            });
+            self.gathered.notes.unreadable += u64::from(heeded.is_none());
+        }
         self.gathered.deleted.sort_by_key(|deleted| (deleted.time, deleted.journal, deleted.seq));
         self.gathered
     }
 
-    fn entry(&mut self, sealed: &Sealed<'_>, entry: &Entry<'_>) {
-        let is_over = match entry.event {
-            Event::Delete => true,
-            Event::Intent => false,
+    /// `None`: what it says of a delete cannot be made out.
+    fn entry(&mut self, sealed: &Sealed<'_>, entry: &Entry<'_>) -> Option<()> {
+        let key = entry.delete.as_deref().map(|delete| (sealed.journal, delete.to_owned()));
+        match entry.event {
+            Event::Intent => {
+                let time = moment(&entry.time)?;
+                match key {
+                    Some(key) => {
+                        self.pending.insert(key, (time, sealed.text().into()));
+                    }
+                    None => self.take(sealed, entry, time, None)?,
+                }
+            }
+            Event::Delete => {
+                let intent = key.as_ref().and_then(|key| self.pending.get(key));
+                let intent = intent.map(|(time, _)| *time);
+                self.take(sealed, entry, moment(&entry.time)?, intent)?;
+                key.map(|key| self.pending.remove(&key));
+            }
             Event::Start
             | Event::Stop
             | Event::Resumed
             | Event::Grant
             | Event::Undo
-            | Event::Other => return,
-        };
-        let key = entry.delete.as_deref().map(|delete| (sealed.journal, delete.to_owned()));
-        if is_over && let Some(key) = &key {
-            self.pending.remove(key);
+            | Event::Other => {}
         }
-        let Ok(time) = OffsetDateTime::parse(&entry.time, &Rfc3339) else { return };
-        let Some(what) = what(entry, time) else { return };
-        let is_selected = self.selection.selects(entry, time);
+        Some(())
+    }
+
+    /// Takes in what became of a delete, of which this is the last that is said.
+    fn take(
+        &mut self,
+        sealed: &Sealed<'_>,
+        entry: &Entry<'_>,
+        time: OffsetDateTime,
+        intent: Option<OffsetDateTime>,
+    ) -> Option<()> {
+        let intended = match &entry.intended {
+            Some(text) => Some(moment(text)?),
+            None => None,
+        };
+        let began = [intent, intended].into_iter().flatten().min();
+        let Some(what) = what(entry, began, time) else { return Some(()) };
+        let began = intent.or(intended).unwrap_or(time);
+        let is_selected = self.selection.selects(entry, began);
         // There can be a million that are not.
         if !is_selected && !matches!(what, What::Recycled(_)) {
-            return;
+            return Some(());
         }
-        let Some(space) = space(entry) else { return };
+        let space = space(entry)?;
         if let What::Recycled(id) = what {
             match self.gathered.accounted.get_mut(&space) {
                 Some(ids) => {
@@ -164,17 +202,15 @@ impl<'s> Gatherer<'s> {
                 }
             }
         }
-        if !is_selected || !self.taken.insert((sealed.journal, sealed.seq)) {
-            return;
+        if is_selected && self.taken.insert((sealed.journal, sealed.seq)) {
+            self.gathered.deleted.push(deleted(sealed, entry, space, began, what)?);
         }
-        let Some(deleted) = deleted(sealed, entry, space, time, what) else { return };
-        match key {
-            Some(key) if !is_over => {
-                self.pending.insert(key, deleted);
-            }
-            Some(_) | None => self.gathered.deleted.push(deleted),
-        }
+        Some(())
     }
+}
+
+fn moment(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 fn space(entry: &Entry<'_>) -> Option<Space> {
@@ -206,14 +242,17 @@ fn deleted(
 }
 
 /// `None`: nothing was deleted, as far as the record says.
-fn what(entry: &Entry<'_>, time: OffsetDateTime) -> Option<What> {
+fn what(entry: &Entry<'_>, began: Option<OffsetDateTime>, time: OffsetDateTime) -> Option<What> {
     let unknown = || {
         if entry.permanent == Some(true) {
             return What::UnknownForGood;
         }
         let took = entry.duration_us.and_then(|took| i64::try_from(took).ok()).unwrap_or(0);
-        let before = Duration::microseconds(took).min(LONGEST).saturating_add(SKEW);
-        What::Unknown { from: time.saturating_sub(before), to: time.saturating_add(LATE) }
+        let sent = time.saturating_sub(Duration::microseconds(took).min(LONGEST));
+        let sent = began.map_or(sent, |began| began.min(sent));
+        // Whoever says that it was lost may say so a week later.
+        let over = time.min(sent.saturating_add(LONGEST));
+        What::Unknown { from: sent.saturating_sub(SKEW), to: over.saturating_add(LATE) }
     };
     if entry.dry_run == Some(true) {
         return None;
@@ -221,17 +260,19 @@ fn what(entry: &Entry<'_>, time: OffsetDateTime) -> Option<What> {
     if entry.event == Event::Intent {
         return Some(unknown());
     }
-    match entry.outcome? {
-        Became::Refused | Became::NotSent => None,
-        Became::Unknown => Some(unknown()),
-        Became::Relayed => match (entry.smh_status, entry.recycled_item_id) {
-            (Some(204), _) => Some(for_good(entry)),
-            _ if entry.reversible == Some(false) => Some(for_good(entry)),
-            (_, Some(id)) => Some(What::Recycled(id)),
-            // SMH may have acted (smh-api.md 4.4), or said in no way that is known what it did.
-            (Some(200 | 202 | 408 | 499 | 500..), None) => Some(unknown()),
-            (Some(_) | None, None) => None,
-        },
+    let outcome = entry.outcome?;
+    if matches!(outcome, Became::Refused | Became::NotSent) {
+        return None;
+    }
+    // An answer that was not relayed may have been heard all the same.
+    match (entry.smh_status, entry.recycled_item_id) {
+        (Some(204), _) => Some(for_good(entry)),
+        _ if entry.reversible == Some(false) => Some(for_good(entry)),
+        (_, Some(id)) => Some(What::Recycled(id)),
+        _ if outcome == Became::Unknown => Some(unknown()),
+        // SMH may have acted (smh-api.md 4.4), or said in no way that is known what it did.
+        (Some(200 | 202 | 408 | 499 | 500..), None) => Some(unknown()),
+        (Some(_) | None, None) => None,
     }
 }
 
@@ -264,7 +305,7 @@ mod tests {
             gatherer.line(Line::Record(Sealed::parse(line.trim_ascii_end()).unwrap()));
         }
         let gathered = gatherer.end();
-        assert_eq!(gathered.notes.records, bodies.len() as u64);
+        assert_eq!((gathered.notes.records, gathered.notes.unreadable), (bodies.len() as u64, 0));
         gathered.deleted.into_iter().map(|one| (one.seq, one.what)).collect()
     }
 
@@ -279,6 +320,8 @@ mod tests {
         let relayed = |more: &str| {
             format!("\"event\":\"delete\",\"delete\":\"d\",\"outcome\":\"relayed\",{more}")
         };
+        let not_relayed =
+            |more: &str| format!("\"event\":\"delete\",\"outcome\":\"unknown\",{more}");
         for (body, what) in [
             (
                 relayed("\"smh_status\":200,\"recycled_item_id\":7,\"reversible\":true"),
@@ -296,6 +339,12 @@ mod tests {
             ("\"event\":\"intent\",\"delete\":\"d\"".into(), unknown(0)),
             ("\"event\":\"intent\",\"permanent\":true".into(), What::UnknownForGood),
             ("\"event\":\"delete\",\"outcome\":\"unknown\"".into(), unknown(0)),
+            (not_relayed("\"smh_status\":200"), unknown(0)),
+            (not_relayed("\"smh_status\":404"), unknown(0)),
+            (not_relayed("\"smh_status\":200,\"recycled_item_id\":7"), What::Recycled(7)),
+            (not_relayed("\"smh_status\":204,\"permanent\":true"), What::Permanent),
+            (not_relayed("\"smh_status\":204"), What::BinOff),
+            (not_relayed("\"smh_status\":200,\"reversible\":false"), What::BinOff),
         ] {
             assert_eq!(gathered(&[&body]), [(1, what)], "{body}");
         }
@@ -320,6 +369,67 @@ mod tests {
             "\"event\":\"delete\",\"delete\":\"one\",\"outcome\":\"relayed\",\"smh_status\":404";
         assert_eq!(gathered(&[&intent("one"), &intent("two"), over]), [(2, unknown(0))]);
         assert_eq!(gathered(&[over, &intent("two")]), [(2, unknown(0))]);
+    }
+
+    /// Two records of one delete, with these fields, and what is gathered with this selection.
+    fn of_two(selection: &Selection, intent: &str, over: &str) -> Gathered {
+        let (mut gatherer, mut head) = (Gatherer::new(selection), Head::of_new());
+        for (event, more) in [("intent", intent), ("delete", over)] {
+            let mut line = Vec::new();
+            let body = format!(
+                "\"event\":\"{event}\",\"delete\":\"d\",\"library\":\"l\",\"space\":\"s\",\"path\":\"a\",\
+                 {more}"
+            );
+            if !more.is_empty() {
+                head.seal(body.as_bytes(), &mut line);
+                gatherer.line(Line::Record(Sealed::parse(line.trim_ascii_end()).unwrap()));
+            }
+        }
+        gatherer.end()
+    }
+
+    #[test]
+    fn a_delete_that_was_closed_after_a_restart_is_of_the_time_at_which_it_began() {
+        let at = |text| OffsetDateTime::parse(text, &Rfc3339).unwrap();
+        let intent = "\"time\":\"2026-11-25T12:30:00Z\"";
+        let closing = "\"time\":\"2026-11-25T13:00:00Z\",\"outcome\":\"unknown\"";
+        let intended = format!("{closing},\"intended\":\"2026-11-25T12:30:00Z\"");
+        let until = Some(at("2026-11-25T12:45:00Z"));
+        let early = Selection { until, ..Selection::default() };
+        let late = Selection { since: until, ..Selection::default() };
+        for (intent, over) in [(intent, closing), (intent, &*intended), ("", &*intended)] {
+            let [deleted] = &*of_two(&early, intent, over).deleted else { panic!("{over}") };
+            let began = at("2026-11-25T12:30:00Z");
+            let to = at("2026-11-25T13:00:00Z") + LATE;
+            assert_eq!(deleted.time, began);
+            assert_eq!(deleted.what, What::Unknown { from: began - SKEW, to });
+            assert_eq!(of_two(&late, intent, over).deleted.len(), 0);
+        }
+        // Without an intent and without its time there is only that of the record.
+        assert_eq!(of_two(&early, "", closing).deleted.len(), 0);
+        assert_eq!(of_two(&late, "", closing).deleted.len(), 1);
+        // A gateway that stood still for a week does not make a delete that lasted a week.
+        let week = intended.replace("11-25T13", "12-02T13");
+        let [deleted] = &*of_two(&early, intent, &week).deleted else { panic!() };
+        let from = at("2026-11-25T12:30:00Z");
+        let to = from + LONGEST + LATE;
+        assert_eq!(deleted.what, What::Unknown { from: from - SKEW, to });
+    }
+
+    #[test]
+    fn what_cannot_be_made_out_of_a_record_is_counted_and_its_intent_stays() {
+        let selection = Selection::default();
+        let intent = "\"time\":\"2026-11-25T12:30:00Z\"";
+        for bad in [
+            "\"time\":\"today\",\"outcome\":\"unknown\"",
+            "\"time\":\"2026-11-25T12:30:00Z\",\"outcome\":\"unknown\",\"intended\":\"then\"",
+            "\"time\":\"2026-11-25T12:30:00Z\",\"outcome\":\"unheard_of\"",
+            "\"outcome\":\"unknown\"",
+        ] {
+            let gathered = of_two(&selection, intent, bad);
+            assert_eq!((gathered.notes.unreadable, gathered.deleted.len()), (1, 1), "{bad}");
+            assert!(gathered.notes.hide_something());
+        }
     }
 
     #[test]

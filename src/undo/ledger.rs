@@ -10,9 +10,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::ids::{LibraryId, SpaceId};
-use crate::journal::{
-    Appender, Durability, Event, JournalId, Line, OpenError, Reader, all_rotated,
-};
+use crate::journal::{Appender, Durability, Event, Line, OpenError, Reader, all_rotated};
 use crate::log::JsonLine;
 use crate::undo::gather::Deleted;
 use crate::undo::{Outcome, Restored, Space};
@@ -21,7 +19,9 @@ use crate::undo::{Outcome, Restored, Space};
 #[derive(Debug, Default)]
 pub struct Done {
     items: HashMap<Space, HashMap<u64, State>>,
-    /// What deletes without an answer were found to be.
+    /// What deletes without an answer were found to be: by journal and name, and by journal and record. The
+    /// record that says most of a delete is another one once its gateway was started again.
+    found_by_name: HashMap<(String, String), u64>,
     found: HashMap<(String, u64), u64>,
 }
 
@@ -51,8 +51,11 @@ impl Done {
     }
 
     /// What a delete was found to be in the bin.
-    pub(super) fn found(&self, journal: JournalId, seq: u64) -> Option<u64> {
-        self.found.get(&(journal.to_string(), seq)).copied()
+    pub(super) fn found(&self, deleted: &Deleted) -> Option<u64> {
+        let journal = deleted.journal.to_string();
+        let key = deleted.delete.clone().map(|delete| (journal.clone(), delete));
+        let by_name = key.and_then(|key| self.found_by_name.get(&key));
+        by_name.or_else(|| self.found.get(&(journal, deleted.seq))).copied()
     }
 
     fn read(&mut self, reader: &mut Reader) -> io::Result<()> {
@@ -74,6 +77,9 @@ impl Done {
         let space = SpaceId::try_from(record.space.as_str());
         let (Ok(library), Ok(space)) = (library, space) else { return };
         let id = record.recycled_item_id;
+        if let Some(delete) = record.delete {
+            self.found_by_name.insert((record.of_journal.clone(), delete), id);
+        }
         self.found.insert((record.of_journal, record.of_seq), id);
         let state = match record.restored {
             None => State::Tried,
@@ -93,6 +99,7 @@ struct Record {
     event: Event,
     of_journal: String,
     of_seq: u64,
+    delete: Option<String>,
     library: String,
     space: String,
     recycled_item_id: u64,

@@ -224,7 +224,7 @@ fn find_unknown(
     for (index, one) in deleted.iter().enumerate() {
         let What::Unknown { from, to } = one.what else { continue };
         // What an earlier run found it to be, it is.
-        if let Some(id) = facts.done.found(one.journal, one.seq) {
+        if let Some(id) = facts.done.found(one) {
             fates.insert(index, recycled(one, id, facts, true));
         } else if unreachable(one, facts).is_none() {
             let of_path = of_paths.entry((&one.space, &one.path)).or_default();

@@ -224,3 +224,8 @@ fn merge(into: &mut Value, more: Value) {
 fn now() -> String {
     OffsetDateTime::now_utc().format(&Rfc3339).unwrap()
 }
+
+/// In so many seconds, or so many seconds ago.
+fn since_now(seconds: i64) -> String {
+    (OffsetDateTime::now_utc() + time::Duration::seconds(seconds)).format(&Rfc3339).unwrap()
+}

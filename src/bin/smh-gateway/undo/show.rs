@@ -136,9 +136,10 @@ impl Shown<'_> {
             let why = printable(why);
             terminal.line(format!("the recycle bin of {space} could not be looked at: {why}"));
         }
-        let Notes { foreign, torn, newer, changed, .. } = self.notes;
+        let Notes { foreign, torn, newer, changed, unreadable, .. } = self.notes;
         for (count, what) in [
             (changed, "changed after it was written, and not heeded: see `audit verify`"),
+            (unreadable, "a record that cannot be made out, and not heeded"),
             (newer, "written by a newer version: use that smh-gateway"),
             (foreign, "no record"),
             (torn, "without an end: just being written, or its gateway was killed"),
@@ -197,7 +198,7 @@ impl Shown<'_> {
             reasons.iter().map(|(why, which)| (why.as_str().to_owned(), json!(which.len())));
         let unseen = self.unseen.iter();
         let unseen = unseen.map(|(space, why)| json!({ "space": space.to_string(), "why": why }));
-        let Notes { records, foreign, torn, newer, changed } = self.notes;
+        let Notes { records, foreign, torn, newer, changed, unreadable } = self.notes;
         json!({
             "dry_run": options.dry_run,
             "undo": self.run,
@@ -210,7 +211,8 @@ impl Shown<'_> {
             "spaces": spaces.collect::<Vec<_>>(),
             "bins_not_seen": unseen.collect::<Vec<_>>(),
             "journals": {
-                "records": records, "changed": changed, "newer": newer, "foreign": foreign, "torn": torn,
+                "records": records, "changed": changed, "unreadable": unreadable, "newer": newer,
+                "foreign": foreign, "torn": torn,
             },
             "deletes": self.plan.items.iter().enumerate().map(|(index, item)| {
                 self.delete(item, self.outcomes.and_then(|outcomes| outcomes.get(&index)))
