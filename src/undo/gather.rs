@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::ids::{LibraryId, SpaceId};
 use crate::journal::{Became, Entry, Event, JournalId, Line, Sealed, Text};
+use crate::undo::seen::{Missing, Seen};
 use crate::undo::{Selection, Space};
 
 /// A delete that is to be undone.
@@ -87,6 +88,8 @@ pub struct Gathered {
     pub accounted: HashMap<Space, HashSet<u64>>,
     /// What else was seen.
     pub notes: Notes,
+    /// Records that were not there, and may be about what is to be undone.
+    pub missing: Vec<Missing>,
 }
 
 /// Reads journals, line by line, in the order of writing; several may be mixed.
@@ -96,7 +99,11 @@ pub struct Gatherer<'s> {
     /// Not over as far as was read: when they began, and the lines that say so.
     pending: HashMap<(JournalId, String), Intent>,
     /// A file may be given twice, or be there plain and compressed.
-    taken: HashSet<(JournalId, u64)>,
+    seen: Seen,
+    /// Of what is changed: as they say.
+    changed: Vec<(JournalId, u64)>,
+    /// Of the requests that are asked for, those that were found.
+    requests: HashSet<String>,
 }
 
 /// When it was written, and its line.
@@ -106,19 +113,31 @@ impl<'s> Gatherer<'s> {
     /// To gather what is selected.
     #[must_use]
     pub fn new(selection: &'s Selection) -> Self {
-        let (gathered, pending) = (Gathered::default(), HashMap::new());
-        Self { selection, gathered, pending, taken: HashSet::new() }
+        Self {
+            selection,
+            gathered: Gathered::default(),
+            pending: HashMap::new(),
+            seen: Seen::default(),
+            changed: Vec::new(),
+            requests: HashSet::new(),
+        }
     }
 
     /// Looks at the next line.
     pub fn line(&mut self, line: Line<'_>) {
         let notes = &mut self.gathered.notes;
         match line {
-            Line::Record(sealed) if !sealed.holds() => notes.changed += 1,
+            Line::Record(sealed) if self.seen.has(sealed.journal, sealed.seq) => {}
+            Line::Record(sealed) if !sealed.holds() => {
+                notes.changed += 1;
+                self.changed.push((sealed.journal, sealed.seq));
+            }
             Line::Record(sealed) => {
                 notes.records += 1;
                 let entry = Entry::parse(sealed.text()).ok();
-                let heeded = entry.and_then(|entry| self.entry(&sealed, &entry));
+                let time = entry.as_ref().and_then(|entry| moment(&entry.time));
+                self.seen.add(sealed.journal, sealed.seq, time);
+                let heeded = entry.and_then(|entry| self.entry(&sealed, &entry, time));
                 self.gathered.notes.unreadable += u64::from(heeded.is_none());
             }
             Line::Newer(_) => notes.newer += 1,
@@ -139,15 +158,26 @@ impl<'s> Gatherer<'s> {
             self.gathered.notes.unreadable += u64::from(heeded.is_none());
         }
         self.gathered.deleted.sort_by_key(|deleted| (deleted.time, deleted.journal, deleted.seq));
+        let Selection { since, request_ids, .. } = self.selection;
+        let is_all_found = !request_ids.is_empty()
+            && request_ids.iter().all(|request| self.requests.contains(request));
+        if !is_all_found {
+            self.gathered.missing = self.seen.missing(*since, &self.changed);
+        }
         self.gathered
     }
 
     /// `None`: what it says of a delete cannot be made out.
-    fn entry(&mut self, sealed: &Sealed<'_>, entry: &Entry<'_>) -> Option<()> {
+    fn entry(
+        &mut self,
+        sealed: &Sealed<'_>,
+        entry: &Entry<'_>,
+        time: Option<OffsetDateTime>,
+    ) -> Option<()> {
         let key = entry.delete.as_deref().map(|delete| (sealed.journal, delete.to_owned()));
         match entry.event {
             Event::Intent => {
-                let time = moment(&entry.time)?;
+                let time = time?;
                 match key {
                     Some(key) => {
                         self.pending.insert(key, (time, sealed.text().into()));
@@ -158,7 +188,7 @@ impl<'s> Gatherer<'s> {
             Event::Delete => {
                 let intent = key.as_ref().and_then(|key| self.pending.get(key));
                 let intent = intent.map(|(time, _)| *time);
-                self.take(sealed, entry, moment(&entry.time)?, intent)?;
+                self.take(sealed, entry, time?, intent)?;
                 key.map(|key| self.pending.remove(&key));
             }
             Event::Start
@@ -202,7 +232,10 @@ impl<'s> Gatherer<'s> {
                 }
             }
         }
-        if is_selected && self.taken.insert((sealed.journal, sealed.seq)) {
+        if is_selected {
+            if !self.selection.request_ids.is_empty() {
+                self.requests.extend(entry.request_id.as_deref().map(str::to_owned));
+            }
             self.gathered.deleted.push(deleted(sealed, entry, space, began, what)?);
         }
         Some(())
@@ -430,6 +463,28 @@ mod tests {
             assert_eq!((gathered.notes.unreadable, gathered.deleted.len()), (1, 1), "{bad}");
             assert!(gathered.notes.hide_something());
         }
+    }
+
+    #[test]
+    fn a_record_that_comes_twice_is_one_whatever_came_between() {
+        let selection = Selection::default();
+        let (mut head, mut lines) = (Head::of_new(), Vec::new());
+        for (event, delete) in [("intent", "one"), ("delete", "one"), ("intent", "two")] {
+            let mut line = Vec::new();
+            let body = format!(
+                "\"time\":\"2026-11-25T13:00:00Z\",\"event\":\"{event}\",\"delete\":\"{delete}\",\"library\":\"l\",\
+                 \"space\":\"s\",\"path\":\"a\",\"outcome\":\"relayed\",\"smh_status\":404"
+            );
+            head.seal(body.as_bytes(), &mut line);
+            lines.push(line);
+        }
+        let mut gatherer = Gatherer::new(&selection);
+        for at in [0, 1, 0, 2, 1, 2, 0] {
+            gatherer.line(Line::Record(Sealed::parse(lines[at].trim_ascii_end()).unwrap()));
+        }
+        let gathered = gatherer.end();
+        assert_eq!((gathered.notes.records, gathered.deleted.len()), (3, 1));
+        assert_eq!((gathered.deleted[0].seq, gathered.missing.len()), (3, 0));
     }
 
     #[test]

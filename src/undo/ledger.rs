@@ -10,8 +10,9 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::ids::{LibraryId, SpaceId};
-use crate::journal::{Appender, Durability, Event, Line, OpenError, Reader, all_rotated};
+use crate::journal::{Appender, Durability, Event, Line, OpenError};
 use crate::log::JsonLine;
+use crate::undo::files::read_journal;
 use crate::undo::gather::Deleted;
 use crate::undo::{Outcome, Restored, Space};
 
@@ -56,15 +57,6 @@ impl Done {
         let key = deleted.delete.clone().map(|delete| (journal.clone(), delete));
         let by_name = key.and_then(|key| self.found_by_name.get(&key));
         by_name.or_else(|| self.found.get(&(journal, deleted.seq))).copied()
-    }
-
-    fn read(&mut self, reader: &mut Reader) -> io::Result<()> {
-        while let Some(line) = reader.read()? {
-            if let Line::Record(sealed) = line {
-                self.line(sealed.text());
-            }
-        }
-        Ok(())
     }
 
     /// Takes in a record; what is none of an undo's says nothing.
@@ -142,22 +134,16 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Read`].
     pub fn done(path: &Path) -> Result<Done, LedgerError> {
-        let fail = |error| LedgerError::Read(path.display().to_string(), error);
         let mut done = Done::default();
-        let rotated = match all_rotated(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
-            Err(_) => Vec::new(),
-            Ok(rotated) => rotated,
+        let mut heed = |line: Line<'_>| {
+            if let Line::Record(sealed) = line {
+                done.line(sealed.text());
+            }
         };
-        for file in rotated {
-            Reader::open(&file.path).and_then(|mut it| done.read(&mut it)).map_err(fail)?;
+        match read_journal(path, &mut heed) {
+            Ok(_) => Ok(done),
+            Err((path, error)) => Err(LedgerError::Read(path.display().to_string(), error)),
         }
-        match Reader::open(path) {
-            Ok(mut reader) => done.read(&mut reader).map_err(fail)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(fail(error)),
-        }
-        Ok(done)
     }
 
     /// What this run is called in it.

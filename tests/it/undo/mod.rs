@@ -3,6 +3,8 @@
 
 /// Exactly what was asked for comes back, and what cannot is told.
 mod chosen;
+/// The files of a journal: moved, compressed, missing.
+mod files;
 /// An SMH in trouble, and what is in the way.
 mod trouble;
 /// Deletes whose answer was lost.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use smh_gateway::config::report::printable;
-use smh_gateway::undo::{Deleted, Fate, Item, Notes, Outcome, Plan, Restored, Space, Why};
+use smh_gateway::undo::{Deleted, Fate, Item, Missing, Notes, Outcome, Plan, Restored, Space, Why};
 use time::format_description::well_known::Rfc3339;
 
 use super::Options;
@@ -15,6 +15,8 @@ use crate::{Answer, Format};
 pub(crate) struct Shown<'s> {
     pub(crate) plan: &'s Plan,
     pub(crate) notes: Notes,
+    /// Records that were not there.
+    pub(crate) missing: &'s [Missing],
     /// Bins that could not be looked at.
     pub(crate) unseen: &'s [(Space, String)],
     /// Of what was done: which run it was, and what became of each.
@@ -38,6 +40,17 @@ struct Sum<'s> {
 }
 
 impl Shown<'_> {
+    /// Of what the journals should have, whichever form was asked for.
+    pub(crate) fn complain(&self, terminal: &Terminal) {
+        for missing in self.missing.iter().take(EXAMPLES) {
+            terminal.complain(format!("smh-gateway: {missing}"));
+        }
+        if self.missing.len() > EXAMPLES {
+            let more = self.missing.len() - EXAMPLES;
+            terminal.complain(format!("smh-gateway: … and {more} more gaps in the journals"));
+        }
+    }
+
     /// What would be done.
     pub(crate) fn plan(&self, terminal: &mut Terminal) {
         let items = &self.plan.items;
@@ -84,7 +97,8 @@ impl Shown<'_> {
                 None => false,
             },
         });
-        if missing || self.notes.hide_something() { Answer::No } else { Answer::Yes }
+        let may_miss = self.notes.hide_something() || !self.missing.is_empty();
+        if missing || may_miss { Answer::No } else { Answer::Yes }
     }
 
     fn sums(&self) -> BTreeMap<String, Sum<'_>> {
@@ -198,6 +212,9 @@ impl Shown<'_> {
             reasons.iter().map(|(why, which)| (why.as_str().to_owned(), json!(which.len())));
         let unseen = self.unseen.iter();
         let unseen = unseen.map(|(space, why)| json!({ "space": space.to_string(), "why": why }));
+        let missing = self.missing.iter().map(|one| {
+            json!({ "journal": one.journal.to_string(), "first": one.first, "last": one.last })
+        });
         let Notes { records, foreign, torn, newer, changed, unreadable } = self.notes;
         json!({
             "dry_run": options.dry_run,
@@ -212,7 +229,7 @@ impl Shown<'_> {
             "bins_not_seen": unseen.collect::<Vec<_>>(),
             "journals": {
                 "records": records, "changed": changed, "unreadable": unreadable, "newer": newer,
-                "foreign": foreign, "torn": torn,
+                "foreign": foreign, "torn": torn, "missing": missing.collect::<Vec<_>>(),
             },
             "deletes": self.plan.items.iter().enumerate().map(|(index, item)| {
                 self.delete(item, self.outcomes.and_then(|outcomes| outcomes.get(&index)))
