@@ -83,6 +83,8 @@ impl Notes {
 pub struct Gathered {
     /// What is to be undone, in the order of time.
     pub deleted: Vec<Deleted>,
+    /// Those without an answer that are not to be undone: what may be theirs is not taken for another's.
+    pub others: Vec<Deleted>,
     /// Everything that anybody's delete put into a bin: what is not among it may be what became of a delete
     /// without an answer.
     pub accounted: HashMap<Space, HashSet<u64>>,
@@ -218,7 +220,16 @@ impl<'s> Gatherer<'s> {
         let began = intent.or(intended).unwrap_or(time);
         let is_selected = self.selection.selects(entry, began);
         // There can be a million that are not.
-        if !is_selected && !matches!(what, What::Recycled(_)) {
+        let is_wanted = match what {
+            What::Recycled(_) => true,
+            // No delete that is selected can have been sent so much later.
+            What::Unknown { to, .. } => {
+                let since = self.selection.since.map(|since| since.saturating_sub(LONGEST + SKEW));
+                is_selected || since.is_none_or(|since| to >= since)
+            }
+            What::UnknownForGood | What::Permanent | What::BinOff => is_selected,
+        };
+        if !is_wanted {
             return Some(());
         }
         let space = space(entry)?;
@@ -237,6 +248,8 @@ impl<'s> Gatherer<'s> {
                 self.requests.extend(entry.request_id.as_deref().map(str::to_owned));
             }
             self.gathered.deleted.push(deleted(sealed, entry, space, began, what)?);
+        } else if matches!(what, What::Unknown { .. }) {
+            self.gathered.others.push(deleted(sealed, entry, space, began, what)?);
         }
         Some(())
     }

@@ -167,7 +167,11 @@ impl Ledger {
             Outcome::NotRestored { code, cause } => self.add(deleted, id, |line| {
                 line.flag("restored", false).text_if("code", code.as_deref()).text("cause", cause);
             }),
-            Outcome::Unknown { .. } | Outcome::NotTried => {}
+            // It was about to be: whoever restores it later, it was not this run.
+            Outcome::NotTried => self.add(deleted, id, |line| {
+                line.flag("restored", false).text("cause", "not tried");
+            }),
+            Outcome::Unknown { .. } | Outcome::HasLeft => {}
         }
     }
 

@@ -186,3 +186,20 @@ async fn a_record_that_cannot_be_made_out_is_told_and_the_others_are_heeded() {
     assert_eq!((ran.code, stage.brought_back()), (Some(1), ids), "{ran:?}");
     assert!(ran.out.contains("1 line of the journals: a record that cannot be made out"));
 }
+
+/// Two callers, no answer for either, and one item: whose it is nobody knows.
+#[tokio::test]
+async fn what_could_be_the_delete_of_another_caller_is_not_brought_back_for_this_one() {
+    let stage = Stage::new().await;
+    let mut book = Book::new();
+    let id = stage.delete_one("a/1").await;
+    book.delete("person", "a/1", json!({ "outcome": "unknown" }));
+    book.delete("robot", "a/1", json!({ "outcome": "unknown" }));
+    stage.write("audit.jsonl", &book);
+    let ran = stage.undo(&["audit.jsonl"], &["--caller", "robot"]).await;
+    assert_eq!((ran.code, stage.in_bin()), (Some(1), vec![id]), "{ran:?}");
+    assert!(ran.out.contains("could be it, or one could be another delete's"), "{}", ran.out);
+    // Where both are asked for, one of the two comes back, whichever it was.
+    let ran = stage.undo(&["audit.jsonl"], &[]).await;
+    assert_eq!((ran.code, stage.brought_back()), (Some(1), vec![id]), "{ran:?}");
+}
