@@ -131,6 +131,8 @@ pub struct Entry<'l> {
     pub event: Event,
     /// Which delete: an intent and what became of it have the same.
     pub delete: Option<Text<'l>>,
+    /// When it began, where its gateway was killed and the next one recorded what is known of it.
+    pub intended: Option<Text<'l>>,
     /// As the caller named it, or the gateway.
     pub request_id: Option<Text<'l>>,
     /// Of the caller's `traceparent`.

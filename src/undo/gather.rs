@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::ids::{LibraryId, SpaceId};
 use crate::journal::{Became, Entry, Event, JournalId, Line, Sealed, Text};
+use crate::undo::seen::{Missing, Seen};
 use crate::undo::{Selection, Space};
 
 /// A delete that is to be undone.
@@ -18,7 +19,7 @@ pub struct Deleted {
     pub seq: u64,
     /// Which delete of it.
     pub delete: Option<String>,
-    /// When it was over, or, of one that nobody heard of again, when it began.
+    /// When it began, or, where nothing says so, when it was over.
     pub time: OffsetDateTime,
     /// Who asked.
     pub caller: Option<String>,
@@ -65,13 +66,15 @@ pub struct Notes {
     pub newer: u64,
     /// Records that are not what they were: nothing of what they say is done.
     pub changed: u64,
+    /// Records of deletes in which something is not what it should be: nothing of what they say is done.
+    pub unreadable: u64,
 }
 
 impl Notes {
     /// Whether there may be deletes of which nothing is known here.
     #[must_use]
     pub fn hide_something(&self) -> bool {
-        self.newer > 0 || self.changed > 0
+        self.newer > 0 || self.changed > 0 || self.unreadable > 0
     }
 }
 
@@ -80,42 +83,64 @@ impl Notes {
 pub struct Gathered {
     /// What is to be undone, in the order of time.
     pub deleted: Vec<Deleted>,
+    /// Those without an answer that are not to be undone: what may be theirs is not taken for another's.
+    pub others: Vec<Deleted>,
     /// Everything that anybody's delete put into a bin: what is not among it may be what became of a delete
     /// without an answer.
     pub accounted: HashMap<Space, HashSet<u64>>,
     /// What else was seen.
     pub notes: Notes,
+    /// Records that were not there, and may be about what is to be undone.
+    pub missing: Vec<Missing>,
 }
 
 /// Reads journals, line by line, in the order of writing; several may be mixed.
 pub struct Gatherer<'s> {
     selection: &'s Selection,
     gathered: Gathered,
-    /// Selected, and not over as far as was read.
-    pending: HashMap<(JournalId, String), Deleted>,
+    /// Not over as far as was read: when they began, and the lines that say so.
+    pending: HashMap<(JournalId, String), Intent>,
     /// A file may be given twice, or be there plain and compressed.
-    taken: HashSet<(JournalId, u64)>,
+    seen: Seen,
+    /// Of what is changed: as they say.
+    changed: Vec<(JournalId, u64)>,
+    /// Of the requests that are asked for, those that were found.
+    requests: HashSet<String>,
 }
+
+/// When it was written, and its line.
+type Intent = (OffsetDateTime, Box<[u8]>);
 
 impl<'s> Gatherer<'s> {
     /// To gather what is selected.
     #[must_use]
     pub fn new(selection: &'s Selection) -> Self {
-        let (gathered, pending) = (Gathered::default(), HashMap::new());
-        Self { selection, gathered, pending, taken: HashSet::new() }
+        Self {
+            selection,
+            gathered: Gathered::default(),
+            pending: HashMap::new(),
+            seen: Seen::default(),
+            changed: Vec::new(),
+            requests: HashSet::new(),
+        }
     }
 
     /// Looks at the next line.
     pub fn line(&mut self, line: Line<'_>) {
         let notes = &mut self.gathered.notes;
         match line {
-            Line::Record(sealed) if !sealed.holds() => notes.changed += 1,
+            Line::Record(sealed) if self.seen.has(sealed.journal, sealed.seq) => {}
+            Line::Record(sealed) if !sealed.holds() => {
+                notes.changed += 1;
+                self.changed.push((sealed.journal, sealed.seq));
+            }
             Line::Record(sealed) => {
                 notes.records += 1;
-                match Entry::parse(sealed.text()) {
-                    Ok(entry) => self.entry(&sealed, &entry),
-                    Err(_) => notes.foreign += 1,
-                }
+                let entry = Entry::parse(sealed.text()).ok();
+                let time = entry.as_ref().and_then(|entry| moment(&entry.time));
+                self.seen.add(sealed.journal, sealed.seq, time);
+                let heeded = entry.and_then(|entry| self.entry(&sealed, &entry, time));
+                self.gathered.notes.unreadable += u64::from(heeded.is_none());
             }
             Line::Newer(_) => notes.newer += 1,
             Line::Foreign => notes.foreign += 1,
@@ -126,34 +151,88 @@ impl<'s> Gatherer<'s> {
     /// After the last line.
     #[must_use]
     pub fn end(mut self) -> Gathered {
-        self.gathered.deleted.extend(self.pending.into_values());
+        for (time, line) in std::mem::take(&mut self.pending).into_values() {
+            let sealed = Sealed::parse(&line).ok();
+            let heeded = sealed.and_then(|sealed| {
+                let entry = Entry::parse(sealed.text()).ok()?;
+                self.take(&sealed, &entry, time, None)
+            });
+            self.gathered.notes.unreadable += u64::from(heeded.is_none());
+        }
         self.gathered.deleted.sort_by_key(|deleted| (deleted.time, deleted.journal, deleted.seq));
+        let Selection { since, request_ids, .. } = self.selection;
+        let is_all_found = !request_ids.is_empty()
+            && request_ids.iter().all(|request| self.requests.contains(request));
+        if !is_all_found {
+            self.gathered.missing = self.seen.missing(*since, &self.changed);
+        }
         self.gathered
     }
 
-    fn entry(&mut self, sealed: &Sealed<'_>, entry: &Entry<'_>) {
-        let is_over = match entry.event {
-            Event::Delete => true,
-            Event::Intent => false,
+    /// `None`: what it says of a delete cannot be made out.
+    fn entry(
+        &mut self,
+        sealed: &Sealed<'_>,
+        entry: &Entry<'_>,
+        time: Option<OffsetDateTime>,
+    ) -> Option<()> {
+        let key = entry.delete.as_deref().map(|delete| (sealed.journal, delete.to_owned()));
+        match entry.event {
+            Event::Intent => {
+                let time = time?;
+                match key {
+                    Some(key) => {
+                        self.pending.insert(key, (time, sealed.text().into()));
+                    }
+                    None => self.take(sealed, entry, time, None)?,
+                }
+            }
+            Event::Delete => {
+                let intent = key.as_ref().and_then(|key| self.pending.get(key));
+                let intent = intent.map(|(time, _)| *time);
+                self.take(sealed, entry, time?, intent)?;
+                key.map(|key| self.pending.remove(&key));
+            }
             Event::Start
             | Event::Stop
             | Event::Resumed
             | Event::Grant
             | Event::Undo
-            | Event::Other => return,
+            | Event::Other => {}
+        }
+        Some(())
+    }
+
+    /// Takes in what became of a delete, of which this is the last that is said.
+    fn take(
+        &mut self,
+        sealed: &Sealed<'_>,
+        entry: &Entry<'_>,
+        time: OffsetDateTime,
+        intent: Option<OffsetDateTime>,
+    ) -> Option<()> {
+        let intended = match &entry.intended {
+            Some(text) => Some(moment(text)?),
+            None => None,
         };
-        let key = entry.delete.as_deref().map(|delete| (sealed.journal, delete.to_owned()));
-        if is_over && let Some(key) = &key {
-            self.pending.remove(key);
-        }
-        let Ok(time) = OffsetDateTime::parse(&entry.time, &Rfc3339) else { return };
-        let Some(what) = what(entry, time) else { return };
-        let is_selected = self.selection.selects(entry, time);
+        let began = [intent, intended].into_iter().flatten().min();
+        let Some(what) = what(entry, began, time) else { return Some(()) };
+        let began = intent.or(intended).unwrap_or(time);
+        let is_selected = self.selection.selects(entry, began);
         // There can be a million that are not.
-        if !is_selected && !matches!(what, What::Recycled(_)) {
-            return;
+        let is_wanted = match what {
+            What::Recycled(_) => true,
+            // No delete that is selected can have been sent so much later.
+            What::Unknown { to, .. } => {
+                let since = self.selection.since.map(|since| since.saturating_sub(LONGEST + SKEW));
+                is_selected || since.is_none_or(|since| to >= since)
+            }
+            What::UnknownForGood | What::Permanent | What::BinOff => is_selected,
+        };
+        if !is_wanted {
+            return Some(());
         }
-        let Some(space) = space(entry) else { return };
+        let space = space(entry)?;
         if let What::Recycled(id) = what {
             match self.gathered.accounted.get_mut(&space) {
                 Some(ids) => {
@@ -164,17 +243,20 @@ impl<'s> Gatherer<'s> {
                 }
             }
         }
-        if !is_selected || !self.taken.insert((sealed.journal, sealed.seq)) {
-            return;
-        }
-        let Some(deleted) = deleted(sealed, entry, space, time, what) else { return };
-        match key {
-            Some(key) if !is_over => {
-                self.pending.insert(key, deleted);
+        if is_selected {
+            if !self.selection.request_ids.is_empty() {
+                self.requests.extend(entry.request_id.as_deref().map(str::to_owned));
             }
-            Some(_) | None => self.gathered.deleted.push(deleted),
+            self.gathered.deleted.push(deleted(sealed, entry, space, began, what)?);
+        } else if matches!(what, What::Unknown { .. }) {
+            self.gathered.others.push(deleted(sealed, entry, space, began, what)?);
         }
+        Some(())
     }
+}
+
+fn moment(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 fn space(entry: &Entry<'_>) -> Option<Space> {
@@ -206,14 +288,17 @@ fn deleted(
 }
 
 /// `None`: nothing was deleted, as far as the record says.
-fn what(entry: &Entry<'_>, time: OffsetDateTime) -> Option<What> {
+fn what(entry: &Entry<'_>, began: Option<OffsetDateTime>, time: OffsetDateTime) -> Option<What> {
     let unknown = || {
         if entry.permanent == Some(true) {
             return What::UnknownForGood;
         }
         let took = entry.duration_us.and_then(|took| i64::try_from(took).ok()).unwrap_or(0);
-        let before = Duration::microseconds(took).min(LONGEST).saturating_add(SKEW);
-        What::Unknown { from: time.saturating_sub(before), to: time.saturating_add(LATE) }
+        let sent = time.saturating_sub(Duration::microseconds(took).min(LONGEST));
+        let sent = began.map_or(sent, |began| began.min(sent));
+        // Whoever says that it was lost may say so a week later.
+        let over = time.min(sent.saturating_add(LONGEST));
+        What::Unknown { from: sent.saturating_sub(SKEW), to: over.saturating_add(LATE) }
     };
     if entry.dry_run == Some(true) {
         return None;
@@ -221,17 +306,19 @@ fn what(entry: &Entry<'_>, time: OffsetDateTime) -> Option<What> {
     if entry.event == Event::Intent {
         return Some(unknown());
     }
-    match entry.outcome? {
-        Became::Refused | Became::NotSent => None,
-        Became::Unknown => Some(unknown()),
-        Became::Relayed => match (entry.smh_status, entry.recycled_item_id) {
-            (Some(204), _) => Some(for_good(entry)),
-            _ if entry.reversible == Some(false) => Some(for_good(entry)),
-            (_, Some(id)) => Some(What::Recycled(id)),
-            // SMH may have acted (smh-api.md 4.4), or said in no way that is known what it did.
-            (Some(200 | 202 | 408 | 499 | 500..), None) => Some(unknown()),
-            (Some(_) | None, None) => None,
-        },
+    let outcome = entry.outcome?;
+    if matches!(outcome, Became::Refused | Became::NotSent) {
+        return None;
+    }
+    // An answer that was not relayed may have been heard all the same.
+    match (entry.smh_status, entry.recycled_item_id) {
+        (Some(204), _) => Some(for_good(entry)),
+        _ if entry.reversible == Some(false) => Some(for_good(entry)),
+        (_, Some(id)) => Some(What::Recycled(id)),
+        _ if outcome == Became::Unknown => Some(unknown()),
+        // SMH may have acted (smh-api.md 4.4), or said in no way that is known what it did.
+        (Some(200 | 202 | 408 | 499 | 500..), None) => Some(unknown()),
+        (Some(_) | None, None) => None,
     }
 }
 
@@ -249,92 +336,4 @@ const LATE: Duration = Duration::minutes(10);
 const LONGEST: Duration = Duration::hours(24);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::journal::Head;
-
-    /// What is gathered of these records, which are of one journal; times are left out.
-    fn gathered(bodies: &[&str]) -> Vec<(u64, What)> {
-        let selection = Selection::default();
-        let (mut gatherer, mut head) = (Gatherer::new(&selection), Head::of_new());
-        for body in bodies {
-            let mut line = Vec::new();
-            let place = "\"time\":\"2026-11-25T13:00:00.000000Z\",\"library\":\"l\",\"space\":\"s\",\"path\":\"a\"";
-            head.seal(format!("{place},{body}").as_bytes(), &mut line);
-            gatherer.line(Line::Record(Sealed::parse(line.trim_ascii_end()).unwrap()));
-        }
-        let gathered = gatherer.end();
-        assert_eq!(gathered.notes.records, bodies.len() as u64);
-        gathered.deleted.into_iter().map(|one| (one.seq, one.what)).collect()
-    }
-
-    fn unknown(took_seconds: i64) -> What {
-        let time = OffsetDateTime::parse("2026-11-25T13:00:00Z", &Rfc3339).unwrap();
-        let from = time - SKEW - Duration::seconds(took_seconds);
-        What::Unknown { from, to: time + LATE }
-    }
-
-    #[test]
-    fn a_record_says_what_became_of_a_file() {
-        let relayed = |more: &str| {
-            format!("\"event\":\"delete\",\"delete\":\"d\",\"outcome\":\"relayed\",{more}")
-        };
-        for (body, what) in [
-            (
-                relayed("\"smh_status\":200,\"recycled_item_id\":7,\"reversible\":true"),
-                What::Recycled(7),
-            ),
-            (
-                relayed("\"smh_status\":200,\"recycled_item_id\":7,\"reversible\":false"),
-                What::BinOff,
-            ),
-            (relayed("\"smh_status\":204,\"permanent\":true"), What::Permanent),
-            (relayed("\"smh_status\":204,\"permanent\":false"), What::BinOff),
-            (relayed("\"smh_status\":200"), unknown(0)),
-            (relayed("\"smh_status\":503,\"duration_us\":5000000"), unknown(5)),
-            (relayed("\"smh_status\":500,\"permanent\":true"), What::UnknownForGood),
-            ("\"event\":\"intent\",\"delete\":\"d\"".into(), unknown(0)),
-            ("\"event\":\"intent\",\"permanent\":true".into(), What::UnknownForGood),
-            ("\"event\":\"delete\",\"outcome\":\"unknown\"".into(), unknown(0)),
-        ] {
-            assert_eq!(gathered(&[&body]), [(1, what)], "{body}");
-        }
-        for nothing in [
-            relayed("\"smh_status\":404"),
-            relayed("\"smh_status\":403"),
-            relayed("\"smh_status\":429"),
-            "\"event\":\"delete\",\"outcome\":\"refused\"".into(),
-            "\"event\":\"delete\",\"outcome\":\"not_sent\"".into(),
-            "\"event\":\"delete\",\"dry_run\":true,\"outcome\":\"refused\"".into(),
-            "\"event\":\"undo\",\"delete\":\"d\",\"recycled_item_id\":7".into(),
-            "\"event\":\"something_later\"".into(),
-        ] {
-            assert_eq!(gathered(&[&nothing]), [], "{nothing}");
-        }
-    }
-
-    #[test]
-    fn an_intent_counts_only_where_nothing_says_what_became_of_it() {
-        let intent = |delete| format!("\"event\":\"intent\",\"delete\":\"{delete}\"");
-        let over =
-            "\"event\":\"delete\",\"delete\":\"one\",\"outcome\":\"relayed\",\"smh_status\":404";
-        assert_eq!(gathered(&[&intent("one"), &intent("two"), over]), [(2, unknown(0))]);
-        assert_eq!(gathered(&[over, &intent("two")]), [(2, unknown(0))]);
-    }
-
-    #[test]
-    fn a_time_at_the_edge_of_all_times_is_one_like_any_other() {
-        let selection = Selection::default();
-        for year in ["0000", "9999"] {
-            let mut gatherer = Gatherer::new(&selection);
-            let mut line = Vec::new();
-            let body = format!(
-                "\"time\":\"{year}-01-01T00:00:00.000000Z\",\"event\":\"intent\",\"library\":\"l\",\
-                 \"space\":\"s\",\"path\":\"a\",\"duration_us\":18446744073709551615"
-            );
-            Head::of_new().seal(body.as_bytes(), &mut line);
-            gatherer.line(Line::Record(Sealed::parse(line.trim_ascii_end()).unwrap()));
-            assert_eq!(gatherer.end().deleted.len(), 1);
-        }
-    }
-}
+mod tests;

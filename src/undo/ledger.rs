@@ -10,10 +10,9 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::ids::{LibraryId, SpaceId};
-use crate::journal::{
-    Appender, Durability, Event, JournalId, Line, OpenError, Reader, all_rotated,
-};
+use crate::journal::{Appender, Durability, Event, Line, OpenError};
 use crate::log::JsonLine;
+use crate::undo::files::read_journal;
 use crate::undo::gather::Deleted;
 use crate::undo::{Outcome, Restored, Space};
 
@@ -21,7 +20,9 @@ use crate::undo::{Outcome, Restored, Space};
 #[derive(Debug, Default)]
 pub struct Done {
     items: HashMap<Space, HashMap<u64, State>>,
-    /// What deletes without an answer were found to be.
+    /// What deletes without an answer were found to be: by journal and name, and by journal and record. The
+    /// record that says most of a delete is another one once its gateway was started again.
+    found_by_name: HashMap<(String, String), u64>,
     found: HashMap<(String, u64), u64>,
 }
 
@@ -51,17 +52,11 @@ impl Done {
     }
 
     /// What a delete was found to be in the bin.
-    pub(super) fn found(&self, journal: JournalId, seq: u64) -> Option<u64> {
-        self.found.get(&(journal.to_string(), seq)).copied()
-    }
-
-    fn read(&mut self, reader: &mut Reader) -> io::Result<()> {
-        while let Some(line) = reader.read()? {
-            if let Line::Record(sealed) = line {
-                self.line(sealed.text());
-            }
-        }
-        Ok(())
+    pub(super) fn found(&self, deleted: &Deleted) -> Option<u64> {
+        let journal = deleted.journal.to_string();
+        let key = deleted.delete.clone().map(|delete| (journal.clone(), delete));
+        let by_name = key.and_then(|key| self.found_by_name.get(&key));
+        by_name.or_else(|| self.found.get(&(journal, deleted.seq))).copied()
     }
 
     /// Takes in a record; what is none of an undo's says nothing.
@@ -74,6 +69,9 @@ impl Done {
         let space = SpaceId::try_from(record.space.as_str());
         let (Ok(library), Ok(space)) = (library, space) else { return };
         let id = record.recycled_item_id;
+        if let Some(delete) = record.delete {
+            self.found_by_name.insert((record.of_journal.clone(), delete), id);
+        }
         self.found.insert((record.of_journal, record.of_seq), id);
         let state = match record.restored {
             None => State::Tried,
@@ -93,6 +91,7 @@ struct Record {
     event: Event,
     of_journal: String,
     of_seq: u64,
+    delete: Option<String>,
     library: String,
     space: String,
     recycled_item_id: u64,
@@ -135,22 +134,16 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Read`].
     pub fn done(path: &Path) -> Result<Done, LedgerError> {
-        let fail = |error| LedgerError::Read(path.display().to_string(), error);
         let mut done = Done::default();
-        let rotated = match all_rotated(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
-            Err(_) => Vec::new(),
-            Ok(rotated) => rotated,
+        let mut heed = |line: Line<'_>| {
+            if let Line::Record(sealed) = line {
+                done.line(sealed.text());
+            }
         };
-        for file in rotated {
-            Reader::open(&file.path).and_then(|mut it| done.read(&mut it)).map_err(fail)?;
+        match read_journal(path, &mut heed) {
+            Ok(_) => Ok(done),
+            Err((path, error)) => Err(LedgerError::Read(path.display().to_string(), error)),
         }
-        match Reader::open(path) {
-            Ok(mut reader) => done.read(&mut reader).map_err(fail)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(fail(error)),
-        }
-        Ok(done)
     }
 
     /// What this run is called in it.
@@ -174,7 +167,11 @@ impl Ledger {
             Outcome::NotRestored { code, cause } => self.add(deleted, id, |line| {
                 line.flag("restored", false).text_if("code", code.as_deref()).text("cause", cause);
             }),
-            Outcome::Unknown { .. } | Outcome::NotTried => {}
+            // It was about to be: whoever restores it later, it was not this run.
+            Outcome::NotTried => self.add(deleted, id, |line| {
+                line.flag("restored", false).text("cause", "not tried");
+            }),
+            Outcome::Unknown { .. } | Outcome::HasLeft => {}
         }
     }
 

@@ -4,19 +4,23 @@
 //! what was brought back before (`ledger`). From these `plan` decides, without any I/O. `restore` does it.
 
 mod bin;
+mod files;
 mod gather;
 mod ledger;
 mod order;
 mod plan;
 mod restore;
+mod seen;
 mod select;
 mod smh;
 
 pub use self::bin::{View, look};
+pub use self::files::{Unreadable, read_files, read_journal};
 pub use self::gather::{Deleted, Gathered, Gatherer, Notes, What};
 pub use self::ledger::{Done, Ledger, LedgerError};
 pub use self::plan::{Facts, Fate, Item, Plan, Why, plan};
 pub use self::restore::{Outcome, Progress, Restored, restore};
+pub use self::seen::Missing;
 pub use self::select::Selection;
 pub use self::smh::{NotOpen, Smh};
 

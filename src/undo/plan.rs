@@ -96,7 +96,7 @@ impl fmt::Display for Why {
                 "SMH's answer was lost, and permanent=1 was asked for: gone if it was deleted"
             }
             Self::Ambiguous => {
-                "SMH's answer was lost, and several items of the recycle bin could be it"
+                "SMH's answer was lost, and several items of the recycle bin could be it, or one could be another delete's"
             }
             Self::NotLooked => {
                 "SMH's answer was lost, and the recycle bin could not be looked through"
@@ -143,8 +143,8 @@ pub struct Plan {
 /// Decides.
 #[must_use]
 pub fn plan(gathered: Gathered, facts: &Facts<'_>) -> Plan {
-    let Gathered { deleted, accounted, .. } = gathered;
-    let mut found = find_unknown(&deleted, &accounted, facts);
+    let mut found = find_unknown(&gathered, facts);
+    let deleted = gathered.deleted;
     let mut seen = HashSet::new();
     let mut items = Vec::with_capacity(deleted.len());
     for (index, deleted) in deleted.into_iter().enumerate() {
@@ -214,39 +214,55 @@ type Sought = (usize, OffsetDateTime, OffsetDateTime);
 
 /// For deletes without an answer: what of the bin is theirs. Of one path there can be several of both,
 /// which are matched in the order of time.
-fn find_unknown(
-    deleted: &[Deleted],
-    accounted: &HashMap<Space, HashSet<u64>>,
-    facts: &Facts<'_>,
-) -> HashMap<usize, Fate> {
+fn find_unknown(gathered: &Gathered, facts: &Facts<'_>) -> HashMap<usize, Fate> {
+    let Gathered { deleted, others, accounted, .. } = gathered;
     let mut of_paths: HashMap<(&Space, &str), Vec<Sought>> = HashMap::new();
     let mut fates = HashMap::new();
+    // What an earlier run found a delete to be, it is.
+    let mut known = HashSet::new();
     for (index, one) in deleted.iter().enumerate() {
         let What::Unknown { from, to } = one.what else { continue };
-        // What an earlier run found it to be, it is.
-        if let Some(id) = facts.done.found(one.journal, one.seq) {
+        if let Some(id) = facts.done.found(one) {
             fates.insert(index, recycled(one, id, facts, true));
+            known.insert((&one.space, id));
         } else if unreachable(one, facts).is_none() {
             let of_path = of_paths.entry((&one.space, &one.path)).or_default();
             of_path.push((index, from, to));
         }
     }
-    for ((space, path), unknown) in of_paths {
+    let mut of_others: HashMap<(&Space, &str), Vec<(OffsetDateTime, OffsetDateTime)>> =
+        HashMap::new();
+    for one in others {
+        let What::Unknown { from, to } = one.what else { continue };
+        let place = (&one.space, &*one.path);
+        if let Some(id) = facts.done.found(one) {
+            known.insert((&one.space, id));
+        } else if of_paths.contains_key(&place) {
+            of_others.entry(place).or_default().push((from, to));
+        }
+    }
+    for (place @ (space, path), unknown) in of_paths {
         let Some(view) = facts.bins.get(space) else { continue };
         let mut candidates = view.at(path).to_vec();
         candidates.retain(|(removed, id)| {
             let fits = unknown.iter().any(|(_, from, to)| (from..=to).contains(&removed));
-            fits && !accounted.get(space).is_some_and(|ids| ids.contains(id))
+            let is_accounted = accounted.get(space).is_some_and(|ids| ids.contains(id));
+            fits && !is_accounted && !known.contains(&(space, *id))
         });
         candidates.sort_unstable();
+        let others = of_others.remove(&place).unwrap_or_default();
+        let may_be_anothers = |removed: &OffsetDateTime| {
+            others.iter().any(|(from, to)| (from..=to).contains(&removed))
+        };
         let is_told_apart = candidates.len() <= unknown.len();
         for (index, from, to) in unknown {
             let Some(one) = deleted.get(index) else { continue };
             let fits = |(removed, _): &(OffsetDateTime, u64)| (from..=to).contains(removed);
+            let fitting = || candidates.iter().filter(|one| fits(one));
+            let is_one_of_all = is_told_apart || fitting().count() == 1;
+            let is_theirs = !fitting().any(|(removed, _)| may_be_anothers(removed));
             let fate = match candidates.iter().position(fits) {
-                Some(at)
-                    if is_told_apart || candidates.iter().filter(|one| fits(one)).count() == 1 =>
-                {
+                Some(at) if is_one_of_all && is_theirs => {
                     let (_, id) = candidates.remove(at);
                     recycled(one, id, facts, true)
                 }

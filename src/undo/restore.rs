@@ -27,6 +27,8 @@ pub enum Outcome {
         /// Why nobody knows.
         cause: String,
     },
+    /// An earlier run tried it, and it has left the bin since: nobody said that it is back.
+    HasLeft,
     /// The run ended before.
     NotTried,
 }
@@ -36,7 +38,7 @@ pub enum Outcome {
 pub struct Restored {
     /// Where to, where that is known.
     pub as_path: Option<String>,
-    /// No answer said so, but it has left the bin.
+    /// No answer said so, but it has left the bin behind a request of this run.
     pub presumed: bool,
 }
 
@@ -66,7 +68,8 @@ pub async fn restore(
     // The newest first: of several of one path, it gets the name.
     for (index, item) in plan.items.iter().enumerate().rev() {
         if let Fate::Restore { id, tried_before, .. } = item.fate {
-            let job = Job { index, deleted: &item.deleted, id, is_doubtful: tried_before };
+            let doubt = tried_before.then_some(Doubt::EarlierRun);
+            let job = Job { index, deleted: &item.deleted, id, doubt };
             of_spaces.entry(&item.deleted.space).or_default().push(job);
             count += 1;
         }
@@ -85,8 +88,27 @@ struct Job<'p> {
     index: usize,
     deleted: &'p Deleted,
     id: u64,
-    /// It may have been brought back: one that has left the bin was.
-    is_doubtful: bool,
+    /// It may have been brought back.
+    doubt: Option<Doubt>,
+}
+
+/// What may have brought a file back without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// Long ago: since then anybody may have.
+    EarlierRun,
+    /// A moment ago.
+    ThisRun,
+}
+
+impl Doubt {
+    /// What it means that the file has left the bin.
+    fn of_one_that_left(self) -> Outcome {
+        match self {
+            Self::EarlierRun => Outcome::HasLeft,
+            Self::ThisRun => Outcome::Restored(Restored { as_path: None, presumed: true }),
+        }
+    }
 }
 
 struct Run<'r, 's> {
@@ -138,10 +160,11 @@ impl Run<'_, '_> {
                 }
             }
         }
-        for job in rest.iter().chain(&alone) {
+        for job in rest {
             self.outcomes.entry(job.index).or_insert(Outcome::NotTried);
         }
-        Ok(())
+        alone.iter().for_each(|job| self.not_tried(job));
+        self.ledger.commit()
     }
 
     /// One batch, until each of its files is settled or given up.
@@ -161,16 +184,14 @@ impl Run<'_, '_> {
                 self.tries(space, left, way, &mut alone).await
             }
         };
+        if let Went::Stuck = went {
+            alone.drain(..).for_each(|job| self.not_tried(&job));
+        }
         self.ledger.commit()?;
         (self.progress)(Progress { settled: self.outcomes.len(), of: self.count });
         Ok(match went {
             Went::On(_) => Went::On(alone),
-            Went::Stuck => {
-                for job in alone {
-                    self.settle(&job, Outcome::NotTried);
-                }
-                Went::Stuck
-            }
+            Went::Stuck => Went::Stuck,
         })
     }
 
@@ -192,7 +213,7 @@ impl Run<'_, '_> {
                 }
                 Err(Trouble::Busy(cause)) => (cause, MOST_TRIES_WHILE_BUSY),
                 Err(Trouble::Unclear(cause)) => {
-                    left.iter_mut().for_each(|job| job.is_doubtful = true);
+                    left.iter_mut().for_each(|job| job.doubt = Some(Doubt::ThisRun));
                     (cause, MOST_TRIES)
                 }
                 Err(Trouble::Refused { status, code }) => {
@@ -245,7 +266,7 @@ impl Run<'_, '_> {
                 }
                 Some(Said::Later) => again.push(job),
                 Some(Said::Unclear) | None => {
-                    job.is_doubtful = true;
+                    job.doubt = Some(Doubt::ThisRun);
                     again.push(job);
                 }
             }
@@ -287,13 +308,13 @@ impl Run<'_, '_> {
         let mut there = Vec::with_capacity(jobs.len());
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {
-            if !job.is_doubtful {
+            let Some(doubt) = job.doubt else {
                 there.push(job);
                 continue;
-            }
+            };
             match is_still_there(self.smh, space, job.id).await {
                 Ok(true) => there.push(job),
-                Ok(false) => self.settle(&job, PRESUMED),
+                Ok(false) => self.settle(&job, doubt.of_one_that_left()),
                 Err(trouble) => {
                     there.push(job);
                     there.extend(jobs);
@@ -308,11 +329,21 @@ impl Run<'_, '_> {
     fn give_up(&mut self, jobs: Vec<Job<'_>>, code: Option<&str>, cause: &str) {
         for job in jobs {
             let (code, cause) = (code.map(str::to_owned), cause.to_owned());
-            let outcome = match job.is_doubtful {
+            let outcome = match job.doubt.is_some() {
                 true => Outcome::Unknown { cause },
                 false => Outcome::NotRestored { code, cause },
             };
             self.settle(&job, outcome);
+        }
+    }
+
+    /// Of one that was about to be, and that SMH refused so far. Where there is a doubt, it stays.
+    fn not_tried(&mut self, job: &Job<'_>) {
+        match job.doubt {
+            None => self.settle(job, Outcome::NotTried),
+            Some(_) => {
+                self.outcomes.insert(job.index, Outcome::NotTried);
+            }
         }
     }
 
@@ -322,12 +353,10 @@ impl Run<'_, '_> {
     }
 }
 
-const PRESUMED: Outcome = Outcome::Restored(Restored { as_path: None, presumed: true });
-
 /// Refused by SMH, on its own or within a batch.
 fn refusal(job: &Job<'_>, status: u16, code: &str) -> Outcome {
-    if code == "RecycledItemNotFound" && job.is_doubtful {
-        return PRESUMED;
+    if let (Some(doubt), "RecycledItemNotFound") = (job.doubt, code) {
+        return doubt.of_one_that_left();
     }
     Outcome::NotRestored { code: Some(code.to_owned()), cause: words(status, code) }
 }

@@ -15,11 +15,11 @@ use clap::{ArgGroup, Args, ValueEnum};
 use smh_gateway::config::decode::duration;
 use smh_gateway::config::{self, Snapshot};
 use smh_gateway::glob::{NameGlob, PathGlob};
-use smh_gateway::journal::{Reader, all_rotated, in_order};
+use smh_gateway::journal::Line;
 use smh_gateway::policy::moment;
 use smh_gateway::undo::{
     self, Done, Facts, Fate, Gathered, Gatherer, How, Ledger, OnLostParent, Outcome, Plan,
-    Selection, Smh, Space, View, plan,
+    Selection, Smh, Space, Unreadable, View, plan,
 };
 use time::OffsetDateTime;
 
@@ -113,20 +113,6 @@ pub(crate) fn run(options: &Options, terminal: &mut Terminal) -> Result<Answer, 
 }
 
 fn gather(options: &Options, snapshot: &Snapshot) -> Result<Gathered, Failed> {
-    let paths = match (options.journal.as_slice(), audit_file(snapshot)) {
-        ([], Some(file)) => {
-            let rotated = all_rotated(file).map_err(|error| at(file, &error))?;
-            let current = file.exists().then(|| file.to_owned());
-            rotated.into_iter().map(|one| one.path).chain(current).collect()
-        }
-        ([], None) => {
-            return Err(
-                "gateway.yaml has no `audit.file`: name the journals with `--journal`".into()
-            );
-        }
-        (given, _) => given.to_vec(),
-    };
-    let paths = in_order(&paths).map_err(|(path, error)| at(&path, &error))?;
     let selection = Selection {
         since: options.since.map(OffsetDateTime::from),
         until: options.until.map(OffsetDateTime::from),
@@ -136,11 +122,20 @@ fn gather(options: &Options, snapshot: &Snapshot) -> Result<Gathered, Failed> {
         request_ids: options.request_id.clone(),
     };
     let mut gatherer = Gatherer::new(&selection);
-    for path in paths {
-        let mut reader = Reader::open(&path).map_err(|error| at(&path, &error))?;
-        while let Some(line) = reader.read().map_err(|error| at(&path, &error))? {
-            gatherer.line(line);
+    let mut heed = |line: Line<'_>| gatherer.line(line);
+    let fail = |(path, error): Unreadable| at(&path, &error);
+    match (options.journal.as_slice(), audit_file(snapshot)) {
+        ([], None) => {
+            return Err(
+                "gateway.yaml has no `audit.file`: name the journals with `--journal`".into()
+            );
         }
+        ([], Some(file)) => {
+            if undo::read_journal(file, &mut heed).map_err(fail)? == 0 {
+                return Err(format!("{}: there is no journal", file.display()).into());
+            }
+        }
+        (given, _) => undo::read_files(given, &mut heed).map_err(fail)?,
     }
     Ok(gatherer.end())
 }
@@ -171,13 +166,15 @@ async fn undo_all(
         let (ledger, done) = Ledger::open(&file)?;
         (Some(ledger), done)
     };
-    let notes = gathered.notes;
+    let (notes, missing) = (gathered.notes, gathered.missing.clone());
     let (bins, unseen) = tokio::select! {
         looked = look(smh, &gathered, &done) => looked,
         _ = tokio::signal::ctrl_c() => return Err("interrupted: nothing was restored".into()),
     };
     let plan = decide(gathered, options, smh, &done, &bins);
-    let mut shown = Shown { plan: &plan, notes, unseen: &unseen, run: None, outcomes: None };
+    let mut shown =
+        Shown { plan: &plan, notes, missing: &missing, unseen: &unseen, run: None, outcomes: None };
+    shown.complain(terminal);
     if options.format == Format::Text {
         shown.plan(terminal);
     }

@@ -35,6 +35,7 @@ struct Known {
     tenants: HashSet<Space>,
     tokens: HashSet<Space>,
     accounted: HashMap<Space, HashSet<u64>>,
+    others: Vec<Deleted>,
     on_conflict: OnConflict,
 }
 
@@ -46,6 +47,7 @@ impl Known {
             tenants: HashSet::from([space()]),
             tokens: HashSet::from([space()]),
             accounted: HashMap::new(),
+            others: Vec::new(),
             on_conflict: OnConflict::Rename,
         }
     }
@@ -54,6 +56,7 @@ impl Known {
         let gathered = Gathered {
             deleted: deleted.to_vec(),
             accounted: self.accounted.clone(),
+            others: self.others.clone(),
             ..Gathered::default()
         };
         let Self { done, bins, tenants, tokens, on_conflict, .. } = self;
@@ -206,4 +209,37 @@ fn what_was_done_before_is_not_done_again_and_what_was_tried_is_looked_at() {
             already(9, None, false),
         ]
     );
+}
+
+#[test]
+fn what_could_be_of_a_delete_that_is_not_to_be_undone_is_not_taken() {
+    let ambiguous = Fate::Cannot(Why::Ambiguous);
+    for (what, items, other, fate) in [
+        ("at the same time", &[(1, "a", 10)][..], unknown(12, "a"), ambiguous.clone()),
+        ("one of two", &[(1, "a", 10), (2, "a", 11)], unknown(12, "a"), ambiguous),
+        ("of another path", &[(1, "a", 10)], unknown(12, "b"), found(1)),
+        ("long after", &[(1, "a", 10)], unknown(200, "a"), found(1)),
+    ] {
+        let mut known = Known::of(view(items, true));
+        known.others.push(other);
+        assert_eq!(known.fates(&[unknown(10, "a")]), [fate], "{what}");
+    }
+}
+
+/// By the name of the delete: its record may be another one by now.
+#[test]
+fn what_a_delete_was_found_to_be_before_is_not_taken_for_another() {
+    let named =
+        |seq, delete: &str| Deleted { delete: Some(delete.to_owned()), ..unknown(seq, "a") };
+    let (first, second) = (named(10, "first"), named(11, "second"));
+    let mut known = Known::of(view(&[(1, "a", 9), (2, "a", 10)], true));
+    let line = format!(
+        "{{\"event\":\"undo\",\"of_journal\":\"{}\",\"of_seq\":999,\"delete\":\"first\",\"library\":\"l\",\
+         \"space\":\"s\",\"recycled_item_id\":1,\"restored\":false}}",
+        first.journal
+    );
+    known.done.line(line.as_bytes());
+    assert_eq!(known.fates(&[first.clone(), second.clone()]), [found(1), found(2)]);
+    known.others.push(first);
+    assert_eq!(known.fates(&[second]), [found(2)]);
 }

@@ -3,6 +3,8 @@
 
 /// Exactly what was asked for comes back, and what cannot is told.
 mod chosen;
+/// The files of a journal: moved, compressed, missing.
+mod files;
 /// An SMH in trouble, and what is in the way.
 mod trouble;
 /// Deletes whose answer was lost.
@@ -223,4 +225,9 @@ fn merge(into: &mut Value, more: Value) {
 
 fn now() -> String {
     OffsetDateTime::now_utc().format(&Rfc3339).unwrap()
+}
+
+/// In so many seconds, or so many seconds ago.
+fn since_now(seconds: i64) -> String {
+    (OffsetDateTime::now_utc() + time::Duration::seconds(seconds)).format(&Rfc3339).unwrap()
 }

@@ -219,3 +219,27 @@ async fn a_text_of_smhs_acts_on_no_terminal() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(!ran.out.contains('\u{1b}') && ran.out.contains("\\u{1b}[31m"), "{}", ran.out);
 }
+
+/// It was about to be restored, and the run ended before: if it leaves the bin, that was somebody else.
+#[tokio::test]
+async fn one_that_was_not_tried_after_all_is_written_down_as_such() {
+    let smh = Scripted::start(|_, line| match line {
+        _ if line.contains("/2?restore") || line.contains("/1?restore") => {
+            (403, json!({ "status": 403, "code": "NoPermission", "message": "No." }))
+        }
+        _ if line.starts_with("POST") => {
+            let taken = |id: u64| json!({ "status": 409, "code": "SameNameDirectoryOrFileExists", "recycledItemId": id });
+            (207, json!({ "result": [taken(1), taken(2)] }))
+        }
+        _ => listing(),
+    });
+    let (ran, ledger) = undone(&smh, &[]).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("not tried: run it again"), "{}", ran.out);
+    let alone = smh.asked().iter().filter(|line| line.starts_with("POST")).count();
+    assert_eq!(alone, 2, "a batch and one alone");
+    let settled: Vec<_> = ledger.iter().filter(|record| record["restored"] == false).collect();
+    assert_eq!(settled.len(), 2, "{ledger:#?}");
+    assert_ne!(settled[0]["recycled_item_id"], settled[1]["recycled_item_id"]);
+    assert_eq!(settled[1]["cause"], "not tried");
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use smh_gateway::config::report::printable;
-use smh_gateway::undo::{Deleted, Fate, Item, Notes, Outcome, Plan, Restored, Space, Why};
+use smh_gateway::undo::{Deleted, Fate, Item, Missing, Notes, Outcome, Plan, Restored, Space, Why};
 use time::format_description::well_known::Rfc3339;
 
 use super::Options;
@@ -15,6 +15,8 @@ use crate::{Answer, Format};
 pub(crate) struct Shown<'s> {
     pub(crate) plan: &'s Plan,
     pub(crate) notes: Notes,
+    /// Records that were not there.
+    pub(crate) missing: &'s [Missing],
     /// Bins that could not be looked at.
     pub(crate) unseen: &'s [(Space, String)],
     /// Of what was done: which run it was, and what became of each.
@@ -38,6 +40,17 @@ struct Sum<'s> {
 }
 
 impl Shown<'_> {
+    /// Of what the journals should have, whichever form was asked for.
+    pub(crate) fn complain(&self, terminal: &Terminal) {
+        for missing in self.missing.iter().take(EXAMPLES) {
+            terminal.complain(format!("smh-gateway: {missing}"));
+        }
+        if self.missing.len() > EXAMPLES {
+            let more = self.missing.len() - EXAMPLES;
+            terminal.complain(format!("smh-gateway: … and {more} more gaps in the journals"));
+        }
+    }
+
     /// What would be done.
     pub(crate) fn plan(&self, terminal: &mut Terminal) {
         let items = &self.plan.items;
@@ -62,10 +75,11 @@ impl Shown<'_> {
             let count = files(sum.files);
             terminal.line(format!("    {tenant:<16} {space:<30} {count}{drops}{looked_up}"));
         }
-        let already = self.already();
+        let already = self.already(false).count();
         if already > 0 {
             terminal.line(format!("{} restored before", files(already)));
         }
+        self.presumed(&self.already(true).collect::<Vec<_>>(), terminal);
         self.cannot(terminal);
         self.warnings(terminal);
     }
@@ -78,13 +92,14 @@ impl Shown<'_> {
         }
         let missing = self.plan.items.iter().enumerate().any(|(index, item)| match item.fate {
             Fate::Cannot(_) => true,
-            Fate::Already { .. } => false,
+            Fate::Already { presumed, .. } => presumed,
             Fate::Restore { .. } => match self.outcomes {
                 Some(outcomes) => !matches!(outcomes.get(&index), Some(Outcome::Restored(_))),
                 None => false,
             },
         });
-        if missing || self.notes.hide_something() { Answer::No } else { Answer::Yes }
+        let may_miss = self.notes.hide_something() || !self.missing.is_empty();
+        if missing || may_miss { Answer::No } else { Answer::Yes }
     }
 
     fn sums(&self) -> BTreeMap<String, Sum<'_>> {
@@ -100,9 +115,19 @@ impl Shown<'_> {
         sums
     }
 
-    fn already(&self) -> usize {
-        let is_already = |item: &&Item| matches!(item.fate, Fate::Already { .. });
-        self.plan.items.iter().filter(is_already).count()
+    /// Restored before, as was said, or as is only presumed.
+    fn already(&self, is_presumed: bool) -> impl Iterator<Item = &Deleted> {
+        let is_it = move |item: &&Item| matches!(item.fate, Fate::Already { presumed, .. } if presumed == is_presumed);
+        self.plan.items.iter().filter(is_it).map(|item| &item.deleted)
+    }
+
+    fn presumed(&self, which: &[&Deleted], terminal: &mut Terminal) {
+        if !which.is_empty() {
+            let head = format!("{} may be back", files(which.len()));
+            let head = terminal.style(Style::Bad, head);
+            terminal.line(format!("{head}: each {HAS_LEFT}"));
+            self.examples(which, terminal);
+        }
     }
 
     fn cannot_by_reason(&self) -> BTreeMap<Why, Vec<&Deleted>> {
@@ -120,14 +145,17 @@ impl Shown<'_> {
             let head = format!("{} cannot be restored", files(which.len()));
             let head = terminal.style(Style::Bad, head);
             terminal.line(format!("{head}: {why}"));
-            for deleted in which.iter().take(EXAMPLES) {
-                terminal.line(format!("    {}", place(deleted)));
-            }
-            if which.len() > EXAMPLES {
-                let more =
-                    format!("    … {} more: `--format json` has all", which.len() - EXAMPLES);
-                terminal.line(terminal.style(Style::Dim, more));
-            }
+            self.examples(&which, terminal);
+        }
+    }
+
+    fn examples(&self, which: &[&Deleted], terminal: &mut Terminal) {
+        for deleted in which.iter().take(EXAMPLES) {
+            terminal.line(format!("    {}", place(deleted)));
+        }
+        if which.len() > EXAMPLES {
+            let more = format!("    … {} more: `--format json` has all", which.len() - EXAMPLES);
+            terminal.line(terminal.style(Style::Dim, more));
         }
     }
 
@@ -136,9 +164,10 @@ impl Shown<'_> {
             let why = printable(why);
             terminal.line(format!("the recycle bin of {space} could not be looked at: {why}"));
         }
-        let Notes { foreign, torn, newer, changed, .. } = self.notes;
+        let Notes { foreign, torn, newer, changed, unreadable, .. } = self.notes;
         for (count, what) in [
             (changed, "changed after it was written, and not heeded: see `audit verify`"),
+            (unreadable, "a record that cannot be made out, and not heeded"),
             (newer, "written by a newer version: use that smh-gateway"),
             (foreign, "no record"),
             (torn, "without an end: just being written, or its gateway was killed"),
@@ -153,6 +182,7 @@ impl Shown<'_> {
     fn result(&self, terminal: &mut Terminal) {
         let Some(outcomes) = self.outcomes else { return };
         let (mut restored, mut renamed, mut not) = (0, Vec::new(), Vec::new());
+        let mut left = Vec::new();
         for (index, Item { deleted, .. }) in self.plan.items.iter().enumerate() {
             match outcomes.get(&index) {
                 Some(Outcome::Restored(Restored { as_path, .. })) => {
@@ -164,6 +194,7 @@ impl Shown<'_> {
                 Some(Outcome::Unknown { cause }) => {
                     not.push((deleted, cause.as_str()));
                 }
+                Some(Outcome::HasLeft) => left.push(deleted),
                 Some(Outcome::NotTried) => not.push((deleted, "not tried: run it again")),
                 None => {}
             }
@@ -175,6 +206,7 @@ impl Shown<'_> {
             let as_path = printable(as_path);
             terminal.line(format!("    {} came back as {as_path}", place(deleted)));
         }
+        self.presumed(&left, terminal);
         if !not.is_empty() {
             let head = format!("{} not restored", files(not.len()));
             terminal.line(terminal.style(Style::Bad, head));
@@ -197,7 +229,10 @@ impl Shown<'_> {
             reasons.iter().map(|(why, which)| (why.as_str().to_owned(), json!(which.len())));
         let unseen = self.unseen.iter();
         let unseen = unseen.map(|(space, why)| json!({ "space": space.to_string(), "why": why }));
-        let Notes { records, foreign, torn, newer, changed } = self.notes;
+        let missing = self.missing.iter().map(|one| {
+            json!({ "journal": one.journal.to_string(), "first": one.first, "last": one.last })
+        });
+        let Notes { records, foreign, torn, newer, changed, unreadable } = self.notes;
         json!({
             "dry_run": options.dry_run,
             "undo": self.run,
@@ -205,12 +240,16 @@ impl Shown<'_> {
             "restored": self.outcomes.map(|outcomes| {
                 outcomes.values().filter(|one| matches!(one, Outcome::Restored(_))).count()
             }),
-            "restored_before": self.already(),
+            "restored_before": self.already(false).count(),
+            "presumed": self.already(true).count() + self.outcomes.map_or(0, |outcomes| {
+                outcomes.values().filter(|one| matches!(one, Outcome::HasLeft)).count()
+            }),
             "cannot": Value::Object(reasons.collect()),
             "spaces": spaces.collect::<Vec<_>>(),
             "bins_not_seen": unseen.collect::<Vec<_>>(),
             "journals": {
-                "records": records, "changed": changed, "newer": newer, "foreign": foreign, "torn": torn,
+                "records": records, "changed": changed, "unreadable": unreadable, "newer": newer,
+                "foreign": foreign, "torn": torn, "missing": missing.collect::<Vec<_>>(),
             },
             "deletes": self.plan.items.iter().enumerate().map(|(index, item)| {
                 self.delete(item, self.outcomes.and_then(|outcomes| outcomes.get(&index)))
@@ -222,6 +261,10 @@ impl Shown<'_> {
         let Item { deleted, fate } = item;
         let (id, state, why, as_path) = match (fate, outcome) {
             (Fate::Cannot(why), _) => (None, "cannot", Some(why.as_str().to_owned()), None),
+            (Fate::Already { id, presumed: true, .. }, _)
+            | (Fate::Restore { id, .. }, Some(Outcome::HasLeft)) => {
+                (Some(id), "presumed", Some(HAS_LEFT.to_owned()), None)
+            }
             (Fate::Already { id, as_path, .. }, _) => {
                 (Some(id), "restored_before", None, as_path.as_ref())
             }
@@ -234,7 +277,7 @@ impl Shown<'_> {
                     (Some(id), "not_restored", Some(cause.clone()), None)
                 }
                 Outcome::Unknown { cause } => (Some(id), "unknown", Some(cause.clone()), None),
-                Outcome::NotTried => (Some(id), "not_tried", None, None),
+                Outcome::HasLeft | Outcome::NotTried => (Some(id), "not_tried", None, None),
             },
         };
         json!({
@@ -258,6 +301,8 @@ fn place(deleted: &Deleted) -> String {
     let tenant = deleted.tenant.clone().unwrap_or_else(|| deleted.space.to_string());
     printable(&format!("{tenant}: {}", deleted.path))
 }
+
+const HAS_LEFT: &str = "has left the bin after a try; nobody said that it is back";
 
 /// Shown of each reason.
 const EXAMPLES: usize = 10;
