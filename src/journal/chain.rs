@@ -35,6 +35,12 @@ pub struct Head {
 pub(super) const NOTHING: RecordHash = RecordHash([0; 32]);
 
 impl RecordHash {
+    /// Enough of it to tell two records apart that have one name.
+    #[must_use]
+    pub fn short(self) -> u64 {
+        self.0.iter().take(8).fold(0, |short, byte| short << 8 | u64::from(*byte))
+    }
+
     fn of(line: &[u8]) -> Self {
         Self(Sha256::digest(line).into())
     }

@@ -5,6 +5,7 @@
 
 mod appender;
 mod chain;
+mod end;
 mod entry;
 mod fields;
 mod read;

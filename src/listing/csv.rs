@@ -94,8 +94,8 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let (names, values) = text.split_once("\r\n").unwrap();
         assert_eq!(names.split(',').count(), FIELDS.len() - LEFT_OUT.len());
-        assert!(names.starts_with("journal,seq,time,event,delete,request_id,"), "{names}");
-        assert!(values.starts_with("x,7,,delete,,"), "{values}");
+        assert!(names.starts_with("journal,seq,time,event,delete,intended,request_id,"), "{names}");
+        assert!(values.starts_with("x,7,,delete,,,"), "{values}");
         assert!(values.contains(",\"'-\",\"'=a,b\","), "{values}");
     }
 }

@@ -68,13 +68,15 @@ pub struct Notes {
     pub changed: u64,
     /// Records of deletes in which something is not what it should be: nothing of what they say is done.
     pub unreadable: u64,
+    /// Records of which another one has the journal and number.
+    pub copied: u64,
 }
 
 impl Notes {
     /// Whether there may be deletes of which nothing is known here.
     #[must_use]
     pub fn hide_something(&self) -> bool {
-        self.newer > 0 || self.changed > 0 || self.unreadable > 0
+        [self.newer, self.changed, self.unreadable, self.copied, self.foreign] != [0; 5]
     }
 }
 
@@ -102,6 +104,7 @@ pub struct Gatherer<'s> {
     pending: HashMap<(JournalId, String), Intent>,
     /// A file may be given twice, or be there plain and compressed.
     seen: Seen,
+    hashes: HashSet<u64>,
     /// Of what is changed: as they say.
     changed: Vec<(JournalId, u64)>,
     /// Of the requests that are asked for, those that were found.
@@ -120,6 +123,7 @@ impl<'s> Gatherer<'s> {
             gathered: Gathered::default(),
             pending: HashMap::new(),
             seen: Seen::default(),
+            hashes: HashSet::new(),
             changed: Vec::new(),
             requests: HashSet::new(),
         }
@@ -129,13 +133,18 @@ impl<'s> Gatherer<'s> {
     pub fn line(&mut self, line: Line<'_>) {
         let notes = &mut self.gathered.notes;
         match line {
-            Line::Record(sealed) if self.seen.has(sealed.journal, sealed.seq) => {}
+            // A copy of a record is one and the same; another one of its name is of a journal that was copied
+            // and gone on with in two places.
+            Line::Record(sealed) if self.seen.has(sealed.journal, sealed.seq) => {
+                notes.copied += u64::from(!self.hashes.contains(&sealed.hash.short()));
+            }
             Line::Record(sealed) if !sealed.holds() => {
                 notes.changed += 1;
                 self.changed.push((sealed.journal, sealed.seq));
             }
             Line::Record(sealed) => {
                 notes.records += 1;
+                self.hashes.insert(sealed.hash.short());
                 let entry = Entry::parse(sealed.text()).ok();
                 let time = entry.as_ref().and_then(|entry| moment(&entry.time));
                 self.seen.add(sealed.journal, sealed.seq, time);

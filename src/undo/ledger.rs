@@ -108,6 +108,11 @@ pub enum LedgerError {
     /// It cannot be read.
     #[error("the undo's own journal {0}: {1}")]
     Read(String, #[source] io::Error),
+    /// What it says was restored may not be.
+    #[error(
+        "the undo's own journal {0}: record {1} was changed: see `audit verify`, and move it away to begin anew"
+    )]
+    Changed(String, u64),
 }
 
 /// The journal, open for writing.
@@ -132,17 +137,20 @@ impl Ledger {
     /// What is in it, without writing. One that is not there is empty.
     ///
     /// # Errors
-    /// [`LedgerError::Read`].
+    /// [`LedgerError::Read`], and [`LedgerError::Changed`].
     pub fn done(path: &Path) -> Result<Done, LedgerError> {
-        let mut done = Done::default();
-        let mut heed = |line: Line<'_>| {
-            if let Line::Record(sealed) = line {
-                done.line(sealed.text());
-            }
+        let (mut done, mut changed) = (Done::default(), None);
+        let mut heed = |line: Line<'_>| match line {
+            Line::Record(sealed) if sealed.holds() => done.line(sealed.text()),
+            Line::Record(sealed) => changed = changed.or(Some(sealed.seq)),
+            Line::Newer(_) | Line::Foreign | Line::Torn(_) => {}
         };
-        match read_journal(path, &mut heed) {
-            Ok(_) => Ok(done),
-            Err((path, error)) => Err(LedgerError::Read(path.display().to_string(), error)),
+        if let Err((path, error)) = read_journal(path, &mut heed) {
+            return Err(LedgerError::Read(path.display().to_string(), error));
+        }
+        match changed {
+            Some(seq) => Err(LedgerError::Changed(path.display().to_string(), seq)),
+            None => Ok(done),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 use super::*;
+use crate::journal::end::MOST_TAIL;
 use crate::journal::rotated::Keep;
 use crate::journal::{Finding, Verifier};
 

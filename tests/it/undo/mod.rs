@@ -169,6 +169,7 @@ impl Stage {
 }
 
 /// A journal of a gateway.
+#[derive(Clone)]
 struct Book {
     head: Head,
     text: Vec<u8>,

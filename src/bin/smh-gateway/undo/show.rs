@@ -98,7 +98,9 @@ impl Shown<'_> {
                 None => false,
             },
         });
-        let may_miss = self.notes.hide_something() || !self.missing.is_empty();
+        // What could not be looked at may not come back; where it was tried, that is known.
+        let is_unsure = self.outcomes.is_none() && !self.unseen.is_empty();
+        let may_miss = self.notes.hide_something() || !self.missing.is_empty() || is_unsure;
         if missing || may_miss { Answer::No } else { Answer::Yes }
     }
 
@@ -164,10 +166,14 @@ impl Shown<'_> {
             let why = printable(why);
             terminal.line(format!("the recycle bin of {space} could not be looked at: {why}"));
         }
-        let Notes { foreign, torn, newer, changed, unreadable, .. } = self.notes;
+        let Notes { foreign, torn, newer, changed, unreadable, copied, .. } = self.notes;
         for (count, what) in [
             (changed, "changed after it was written, and not heeded: see `audit verify`"),
             (unreadable, "a record that cannot be made out, and not heeded"),
+            (
+                copied,
+                "another record than the one of that number, of a journal that was copied: give each alone",
+            ),
             (newer, "written by a newer version: use that smh-gateway"),
             (foreign, "no record"),
             (torn, "without an end: just being written, or its gateway was killed"),
@@ -232,7 +238,7 @@ impl Shown<'_> {
         let missing = self.missing.iter().map(|one| {
             json!({ "journal": one.journal.to_string(), "first": one.first, "last": one.last })
         });
-        let Notes { records, foreign, torn, newer, changed, unreadable } = self.notes;
+        let Notes { records, foreign, torn, newer, changed, unreadable, copied } = self.notes;
         json!({
             "dry_run": options.dry_run,
             "undo": self.run,
@@ -248,7 +254,7 @@ impl Shown<'_> {
             "spaces": spaces.collect::<Vec<_>>(),
             "bins_not_seen": unseen.collect::<Vec<_>>(),
             "journals": {
-                "records": records, "changed": changed, "unreadable": unreadable, "newer": newer,
+                "records": records, "changed": changed, "unreadable": unreadable, "copied": copied, "newer": newer,
                 "foreign": foreign, "torn": torn, "missing": missing.collect::<Vec<_>>(),
             },
             "deletes": self.plan.items.iter().enumerate().map(|(index, item)| {
