@@ -110,6 +110,18 @@ impl Bound {
 /// With SO_REUSEPORT a second process of the same user could listen on the same port without
 /// either one noticing, so the port is first taken without it.
 fn shares_of(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let mut tries = if address.port() == 0 { TRIES_OF_ANY_PORT } else { 1 };
+    loop {
+        tries -= 1;
+        match try_shares_of(address, workers) {
+            // The port that the system gave was somebody else's a moment later. There are others.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            tried => return tried,
+        }
+    }
+}
+
+fn try_shares_of(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     let alone = TcpListener::bind(address)?;
     if workers == 1 {
         // Once more, for the length of the queue.
@@ -131,6 +143,9 @@ fn share(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
+
+/// Each is unlikely to fail.
+const TRIES_OF_ANY_PORT: u32 = 16;
 
 /// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;

@@ -93,8 +93,8 @@ proptest! {
         let (quota, start) = (rules[0].quota(), Instant::now());
         let sharing = Sharing::Among(NonZeroU32::new(3).unwrap());
         let gateways = [(); 3].map(|()| Limits::new(rules.clone(), sharing, start));
-        let (mut store, oracle) = (Store::default(), limits(rules));
-        oracle.now.set(start);
+        let alone = Limits::new(rules, Sharing::Alone, start);
+        let (mut store, oracle) = (Store::default(), Timed { limits: alone, now: Rc::new(Cell::new(start)) });
         let (mut now, mut passed) = (0, Vec::new());
         for (pause, which) in asked {
             now += pause;
