@@ -7,43 +7,18 @@
 # Needs wrk, nginx and redis-server (Debian), and `cargo build --release`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+readonly LASTS=${1:-30} RATE=300 BURST=300
+. benches/common.sh
 
-readonly LASTS=${1:-30} RATE=300 BURST=300 KEY=a-key-for-the-benchmark-0123456789
-dir=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$dir"' EXIT
-
-cat > "$dir/nginx.conf" <<END
-worker_processes 1; daemon off; pid $dir/nginx.pid; error_log /dev/null;
-events { worker_connections 1024; }
-http { access_log off; keepalive_requests 1000000;
-  server { listen 127.0.0.1:18721; location / { default_type application/json; return 200 '{"recycledItemId":1}'; } } }
-END
 echo "rate_limits: [{ name: all, limit: $RATE/s, burst: $BURST }]" > "$dir/policy.yaml"
-echo acctk-of-the-benchmark > "$dir/token"
-echo "$KEY" > "$dir/app.key"
-cat > "$dir/delete.lua" <<END
-wrk.method = "DELETE"
-wrk.path = "/v1/files/t/2025/a.jpg"
-wrk.headers["Authorization"] = "Bearer $KEY"
-function delay() return 5 end
-END
+# Each connection asks 200 times a second at most.
+echo 'function delay() return 5 end' >> "$dir/delete.lua"
 redis() { redis-server --port 18724 --bind 127.0.0.1 --save '' --dir "$dir" >/dev/null & }
-nginx -c "$dir/nginx.conf" 2>/dev/null &
 redis
 for number in 1 2 3; do
-    cat > "$dir/$number.yaml" <<END
-listeners: [{ address: 127.0.0.1:1873$number }]
-admin: none
-upstream: { url: "http://127.0.0.1:18721" }
-libraries: { lib: { token: { file: token } } }
-tenants: { t: { library: lib, space: s } }
-callers: { app: { api_key: { file: app.key }, tenants: [t] } }
-workers: 2
-log: { deletes: off }
-policy: policy.yaml
-rate_limit_store: { redis: { url: "redis://127.0.0.1:18724" }, replicas: 3 }
-END
-    target/release/smh-gateway serve --config "$dir/$number.yaml" 2>/dev/null &
+    config "$number" "1873$number" 'policy: policy.yaml
+rate_limit_store: { redis: { url: "redis://127.0.0.1:18724" }, replicas: 3 }'
+    "$GATEWAY" serve --config "$dir/$number.yaml" 2>/dev/null &
 done
 sleep 2
 

@@ -208,6 +208,13 @@ impl Audit {
         self.shared.metrics.late.inc();
     }
 
+    /// What became of a delete whose intent is in the journal, and nobody waits: now, or when it can be.
+    pub fn note_or_hold(&self, write: impl Fn(&mut Vec<u8>)) {
+        if self.put(None, &write).is_err() {
+            self.hold(write);
+        }
+    }
+
     /// Keeps what became of a delete whose intent is in the journal until it can be written again.
     pub fn hold(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut object = Vec::with_capacity(1_024);

@@ -187,3 +187,21 @@ async fn what_cannot_be_written_is_told_and_tried_again() {
     assert_eq!(events(&records), ["start", "delete", "resumed", "delete", "delete", "stop"]);
     assert_eq!((&records[2]["lost"], &records[3]["path"]), (&1.into(), &"held".into()));
 }
+
+/// As after a write that came back late: nothing broke, and nobody tries it again.
+#[tokio::test]
+async fn what_was_held_is_written_also_where_nothing_broke() {
+    let folder = TempDir::new().unwrap();
+    let plan = plan(&folder);
+    let audit = start(&plan);
+    let delete = audit.name_delete();
+    audit.hold(|buffer| write("delete", delete, "held", buffer));
+    while events(&records(&plan.file)).len() < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    audit.hold(|buffer| write("delete", delete, "at the end", buffer));
+    audit.close();
+    let records = records(&plan.file);
+    assert_eq!(events(&records), ["start", "resumed", "delete", "resumed", "delete", "stop"]);
+    assert_eq!((&records[2]["path"], &records[4]["path"]), (&"held".into(), &"at the end".into()));
+}

@@ -258,6 +258,10 @@ impl Writer {
         } else if self.tended.elapsed() >= TEND_EACH {
             self.tend();
         }
+        // Also where nothing broke: a write that took too long, or a queue that was full.
+        if !self.shared.is_broken.load(Ordering::Relaxed) && self.owes() {
+            self.resume();
+        }
         let (told, at) = self.head_told;
         if told != self.appender.head() && at.elapsed() >= TELL_HEAD_EACH {
             self.tell_head();
@@ -269,6 +273,22 @@ impl Writer {
             Ok(recovered) => self.tell_torn(&recovered),
             Err(error) => return self.broken(&error.to_string()),
         }
+        let lost = self.shared.lost.load(Ordering::Relaxed);
+        if self.resume() {
+            *self.shared.fault.lock() = None;
+            self.shared.metrics.is_up.set(1);
+            self.shared.is_broken.store(false, Ordering::Relaxed);
+            tracing::warn!(file = %self.plan.file.display(), lost, "the journal is written again");
+        }
+    }
+
+    /// Whether there is something to tell of a time in which records could not be written.
+    fn owes(&self) -> bool {
+        self.shared.lost.load(Ordering::Relaxed) > 0 || !self.shared.queue.lock().held.is_empty()
+    }
+
+    /// Says how many records are lost, and writes those that were held.
+    fn resume(&mut self) -> bool {
         let lost = self.shared.lost.swap(0, Ordering::Relaxed);
         self.appender.add(&body("resumed", |line| {
             line.number("lost", lost);
@@ -279,17 +299,14 @@ impl Writer {
             std::mem::take(&mut queue.held)
         };
         held.iter().for_each(|body| self.appender.add(body));
-        if self.commit().is_err() {
+        let is_written = self.commit().is_ok();
+        if !is_written {
             self.shared.lost.fetch_add(lost, Ordering::Relaxed);
             let mut queue = self.shared.queue.lock();
             queue.held_bytes += held.iter().map(Vec::len).sum::<usize>();
             queue.held.extend(held);
-        } else {
-            *self.shared.fault.lock() = None;
-            self.shared.metrics.is_up.set(1);
-            self.shared.is_broken.store(false, Ordering::Relaxed);
-            tracing::warn!(file = %self.plan.file.display(), lost, "the journal is written again");
         }
+        is_written
     }
 
     fn is_full(&self) -> bool {
@@ -357,7 +374,7 @@ impl Writer {
     }
 
     fn end(mut self) {
-        if !self.shared.is_broken.load(Ordering::Relaxed) {
+        if !self.shared.is_broken.load(Ordering::Relaxed) && (!self.owes() || self.resume()) {
             self.appender.add(&body("stop", |_| {}));
             let _ = self.commit();
         }

@@ -303,6 +303,11 @@ impl Drop for Record {
                 metrics.abandoned.inc();
             }
         }
+        if tracing::enabled!(target: "audit", tracing::Level::DEBUG) {
+            let mut record = Vec::with_capacity(1_024);
+            self.write(took, &mut record);
+            tracing::debug!(target: "audit", record = %String::from_utf8_lossy(&record));
+        }
         if !self.lines.append(|buffer| self.write(took, buffer)) {
             metrics.log_lines_dropped.inc();
         }

@@ -105,11 +105,11 @@ impl Runs {
     fn leave_out_late_ones(&self, next: &mut Vec<Waiting>, store: &Core, breaker: &Breaker) {
         // A store that was late once is asked all the same.
         let needed = self.usual.min(store.plan.response_timeout / 2);
+        // Who hung up says nothing of the store.
+        next.retain(|waiting| !waiting.answer.is_closed());
         let (now, before) = (Instant::now(), next.len());
-        let late = next.extract_if(.., |waiting| {
-            waiting.answer.is_closed() || waiting.until.saturating_duration_since(now) < needed
-        });
-        for Waiting { claim, answer, .. } in late {
+        let is_late = |waiting: &mut Waiting| waiting.until.saturating_duration_since(now) < needed;
+        for Waiting { claim, answer, .. } in next.extract_if(.., is_late) {
             let _ = answer.send(Err((Some(claim), StoreFault::Timeout)));
         }
         if next.is_empty() && before > 0 {
@@ -140,10 +140,11 @@ async fn run(asked: Vec<Waiting>, mut link: Link, store: &Core, breaker: &Breake
         told.and_then(|told| if told.len() == all { Ok(told) } else { Err(StoreFault::Garbage) });
     let now = Instant::now();
     let late = asked.iter().filter(|one| one.until <= now).count();
-    // In time for the run is too late for deletes that waited for it.
-    let in_time = if late * 2 > asked.len() { Err(StoreFault::Timeout) } else { Ok(()) };
-    breaker
-        .told(&told.as_ref().map_err(|fault| *fault).and(in_time.as_ref().map_err(|fault| *fault)));
+    match &told {
+        // In time for the run is too late for deletes that waited for it.
+        Ok(_) if late * 2 > asked.len() => breaker.failed(StoreFault::Timeout),
+        told => breaker.told(told),
+    }
     answer(asked, told.as_deref().map_err(|fault| *fault), breaker);
     now - begun
 }

@@ -175,7 +175,8 @@ fn start_tracing(level: LevelFilter) {
         .with_default_directive(level.into())
         .from_env_lossy();
     let ours = filter_fn(|event| {
-        event.target().starts_with("smh_gateway") || *event.level() <= Level::INFO
+        let is_ours = event.target().starts_with("smh_gateway") || event.target() == "audit";
+        is_ours || *event.level() <= Level::INFO
     });
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

@@ -50,10 +50,12 @@ impl Record {
     pub(in crate::journey) async fn conclude(&mut self) {
         let gateway = Arc::clone(&self.gateway);
         let Some(audit) = gateway.audit() else { return };
-        let (id, matters) = self.finish(audit);
-        if !matters {
-            return self.note(audit, id);
-        }
+        let kept = std::mem::replace(&mut self.kept, Kept::Whole);
+        let id = match kept {
+            // What was never given to a connection is as if it had been refused.
+            Kept::Intent(id) if self.tries.given() > 0 => id,
+            Kept::Not | Kept::Intent(_) | Kept::Whole => return self.note(audit, &kept),
+        };
         let written = match audit.record(|buffer| self.write_whole(id, buffer)) {
             Ok(written) => timeout(PATIENCE, written.come()).await,
             Err(unwritten) => Ok(Err(unwritten)),
@@ -69,25 +71,22 @@ impl Record {
     /// Nobody waits any more.
     pub(super) fn keep_at_last(&mut self) {
         let gateway = Arc::clone(&self.gateway);
-        if let (Some(audit), false) = (gateway.audit(), matches!(self.kept, Kept::Whole)) {
-            let (id, _) = self.finish(audit);
-            self.note(audit, id);
+        if let Some(audit) = gateway.audit() {
+            let kept = std::mem::replace(&mut self.kept, Kept::Whole);
+            self.note(audit, &kept);
         }
     }
 
     /// Nobody waits for it. Whoever is not known may not fill the disk.
-    fn note(&self, audit: &Audit, id: DeleteId) {
-        if self.caller.is_some() || audit.may_note_a_stranger() {
-            audit.note(|buffer| self.write_whole(id, buffer));
-        }
-    }
-
-    /// The name of its intent, if it has one; and whether it was sent, as far as is known.
-    fn finish(&mut self, audit: &Audit) -> (DeleteId, bool) {
-        match std::mem::replace(&mut self.kept, Kept::Whole) {
-            // What was never given to a connection is as if it had been refused.
-            Kept::Intent(id) => (id, self.tries.given() > 0),
-            Kept::Not | Kept::Whole => (audit.name_delete(), false),
+    fn note(&self, audit: &Audit, kept: &Kept) {
+        match kept {
+            // An intent without an outcome would be told as one of which nobody knows.
+            Kept::Intent(id) => audit.note_or_hold(|buffer| self.write_whole(*id, buffer)),
+            Kept::Not if self.caller.is_some() || audit.may_note_a_stranger() => {
+                let id = audit.name_delete();
+                audit.note(|buffer| self.write_whole(id, buffer));
+            }
+            Kept::Not | Kept::Whole => {}
         }
     }
 

@@ -158,3 +158,21 @@ async fn no_name_breaks_out_of_its_record() {
     let records = records(&path);
     assert_eq!(of(&records, "delete")[0]["path"], "\",\"hash\":\"}\u{2028}");
 }
+
+#[tokio::test]
+async fn records_go_to_the_log_where_that_is_asked_for() {
+    let smh = Smh::start().await;
+    let folder = Folder::new(GATEWAY_YAML, None, smh.address);
+    for (filter, is_there) in [("info", false), ("info,audit=debug", true)] {
+        let mut command = Binary::serve_command(&folder);
+        command.env("SMH_GATEWAY_LOG", filter);
+        let binary = Binary::serving(command).await;
+        let asked = request("/v1/files/t1/a", &["X-Request-Id: to-the-log"]);
+        crate::support::send(binary.data[0], asked.as_bytes()).await;
+        binary.signal("TERM");
+        let ran = binary.ended().await;
+        let line = ran.err.lines().find(|line| line.contains("to-the-log"));
+        assert_eq!(line.is_some(), is_there, "{}", ran.err);
+        assert!(line.is_none_or(|line| line.contains("\"outcome\":\"relayed\"")));
+    }
+}

@@ -9,16 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A port that nobody has. Not one of a Redis cluster either, whose bus is 10,000 ports further.
 pub(crate) fn free() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    loop {
-        // Two runs at once begin far from each other.
-        let offset = std::process::id() * 131 + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + u16::try_from(offset % 10_000).unwrap();
-        if is_free(port) && is_free(port + 10_000) {
-            return port;
-        }
-    }
+    taken().local_addr().unwrap().port()
 }
 
 /// An address at which nobody listens.
@@ -35,5 +26,20 @@ pub(crate) fn listen() -> tokio::net::TcpListener {
 
 /// A server's end.
 pub(crate) fn listen_std() -> TcpListener {
-    TcpListener::bind(nobody()).unwrap()
+    taken()
+}
+
+/// It is not let go of in between: a process that is just being started by another test would still have it
+/// for a moment.
+fn taken() -> TcpListener {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let take = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    loop {
+        // Two runs at once begin far from each other.
+        let offset = std::process::id() * 131 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + u16::try_from(offset % 10_000).unwrap();
+        if let (Ok(taken), Ok(_)) = (take(port), take(port + 10_000)) {
+            return taken;
+        }
+    }
 }
