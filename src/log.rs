@@ -144,6 +144,11 @@ impl<'b> JsonLine<'b> {
         Self { buffer, first: true }
     }
 
+    /// Fields of an object that somebody else opens and closes.
+    pub fn inside(buffer: &'b mut Vec<u8>) -> Self {
+        Self { buffer, first: true }
+    }
+
     /// The time: RFC 3339 with microseconds, in UTC.
     pub fn now(&mut self) -> &mut Self {
         let now = OffsetDateTime::now_utc();
@@ -250,19 +255,27 @@ impl<'b> JsonLine<'b> {
 
 /// RFC 8259, section 7, and DEL, which some terminals heed.
 fn escape_into(buffer: &mut Vec<u8>, text: &str) {
-    for &byte in text.as_bytes() {
-        match byte {
-            b'"' | b'\\' => buffer.extend_from_slice(&[b'\\', byte]),
-            0x00..=0x1F | 0x7F => {
-                let mut digits = [0; 2];
-                // Two digits for one byte: the lengths always agree.
-                let _ = hex::encode_to_slice([byte], &mut digits);
-                buffer.extend_from_slice(b"\\u00");
-                buffer.extend_from_slice(&digits);
-            }
-            _ => buffer.push(byte),
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| needs_escaping(byte)) {
+        let (plain, from) = rest.split_at(at);
+        buffer.extend_from_slice(plain);
+        let Some((&byte, after)) = from.split_first() else { break };
+        if matches!(byte, b'"' | b'\\') {
+            buffer.extend_from_slice(&[b'\\', byte]);
+        } else {
+            let mut digits = [0; 2];
+            // Two digits for one byte: the lengths always agree.
+            let _ = hex::encode_to_slice([byte], &mut digits);
+            buffer.extend_from_slice(b"\\u00");
+            buffer.extend_from_slice(&digits);
         }
+        rest = after;
     }
+    buffer.extend_from_slice(rest);
+}
+
+const fn needs_escaping(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0x00..=0x1F | 0x7F)
 }
 
 /// A line is on standard output this long after the delete, at the latest.

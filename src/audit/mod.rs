@@ -3,6 +3,7 @@
 //! Nothing that serves waits for the disk on its own thread. Whoever has to know that its record is there
 //! awaits it; one write, and one `fdatasync`, is for all that came meanwhile.
 
+mod desk;
 mod unfinished;
 mod writer;
 
@@ -14,11 +15,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
 
 use crate::journal::{Durability, Head, Keep};
 use crate::metrics::AuditMetrics;
 
+use self::desk::{Told, Tray};
+
+pub use self::desk::{Desk, Written};
 pub use self::writer::StartError;
 
 /// What gateway.yaml says under `audit`.
@@ -94,6 +97,8 @@ pub struct AuditStatus {
 struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
+    /// Of each worker: where it finds what became of its records.
+    trays: Mutex<Vec<Arc<Tray>>>,
     head: Mutex<Head>,
     fault: Mutex<Option<String>>,
     /// Looked at without a lock.
@@ -116,26 +121,15 @@ struct Queue {
     /// What became of deletes whose intent is in the journal, for when it can be written again.
     held: Vec<Vec<u8>>,
     held_bytes: usize,
+    /// The writer has nothing to do, and must be woken.
+    is_idle: bool,
     closing: bool,
 }
 
 struct Waiting {
     /// Of the body, in `bodies`.
     body: Range<usize>,
-    told: Option<oneshot::Sender<Result<(), Unwritten>>>,
-}
-
-/// A record on its way.
-pub struct Written(oneshot::Receiver<Result<(), Unwritten>>);
-
-impl Written {
-    /// Waits until the record is there.
-    ///
-    /// # Errors
-    /// [`Unwritten`].
-    pub async fn come(self) -> Result<(), Unwritten> {
-        self.0.await.unwrap_or(Err(Unwritten))
-    }
+    told: Option<Told>,
 }
 
 impl Audit {
@@ -165,20 +159,12 @@ impl Audit {
         DeleteId { run: self.run, number: self.deletes.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
-    /// Puts a record in the queue, of which `write` makes the JSON object, and somebody waits for it.
-    ///
-    /// # Errors
-    /// [`Unwritten`]: there is no room, or nothing is written at the moment.
-    pub fn record(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<Written, Unwritten> {
-        let (told, written) = oneshot::channel();
-        self.put(Some(told), write)?;
-        Ok(Written(written))
-    }
-
-    /// The same, and nobody waits. What is lost is counted.
+    /// Puts a record in the queue, of which `write` makes the JSON object. Nobody waits for it: what is lost
+    /// is counted.
     pub fn note(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.put(None, write).is_err() {
-            self.shared.lose(1);
+        match self.put(None, write) {
+            Ok(_) => self.shared.wake_writer(),
+            Err(Unwritten) => self.shared.lose(1),
         }
     }
 
@@ -208,13 +194,6 @@ impl Audit {
         self.shared.metrics.late.inc();
     }
 
-    /// What became of a delete whose intent is in the journal, and nobody waits: now, or when it can be.
-    pub fn note_or_hold(&self, write: impl Fn(&mut Vec<u8>)) {
-        if self.put(None, &write).is_err() {
-            self.hold(write);
-        }
-    }
-
     /// Keeps what became of a delete whose intent is in the journal until it can be written again.
     pub fn hold(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut object = Vec::with_capacity(1_024);
@@ -228,11 +207,8 @@ impl Audit {
         queue.held.push(without_braces(&object).to_vec());
     }
 
-    fn put(
-        &self,
-        told: Option<oneshot::Sender<Result<(), Unwritten>>>,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Unwritten> {
+    /// Says whether the writer has to be woken.
+    fn put(&self, told: Option<Told>, write: impl FnOnce(&mut Vec<u8>)) -> Result<bool, Unwritten> {
         if !self.is_available() {
             return Err(Unwritten);
         }
@@ -246,13 +222,8 @@ impl Audit {
         write(&mut queue.bodies);
         // Without its braces: the journal puts its own fields in.
         let body = start + 1..queue.bodies.len().saturating_sub(1);
-        let was_empty = queue.waiting.is_empty();
         queue.waiting.push(Waiting { body, told });
-        drop(queue);
-        if was_empty {
-            self.shared.arrived.notify_one();
-        }
-        Ok(())
+        Ok(queue.is_idle)
     }
 
     /// Opens the file anew: the one that was there may have been moved away.
@@ -279,6 +250,16 @@ impl Drop for Audit {
 }
 
 impl Shared {
+    fn wake_writer(&self) {
+        let mut queue = self.queue.lock();
+        if queue.is_idle && !queue.waiting.is_empty() {
+            // Once: it takes all there is.
+            queue.is_idle = false;
+            drop(queue);
+            self.arrived.notify_one();
+        }
+    }
+
     fn lose(&self, records: u64) {
         self.lost.fetch_add(records, Ordering::Relaxed);
         self.metrics.lost.inc_by(records);

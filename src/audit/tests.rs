@@ -20,8 +20,8 @@ fn plan(folder: &TempDir) -> AuditPlan {
     }
 }
 
-fn start(plan: &AuditPlan) -> Audit {
-    Audit::start(plan.clone(), "policy", Metrics::new().audit.clone()).unwrap()
+fn start(plan: &AuditPlan) -> Arc<Audit> {
+    Arc::new(Audit::start(plan.clone(), "policy", Metrics::new().audit.clone()).unwrap())
 }
 
 fn write(event: &str, delete: DeleteId, path: &str, buffer: &mut Vec<u8>) {
@@ -34,8 +34,12 @@ fn write(event: &str, delete: DeleteId, path: &str, buffer: &mut Vec<u8>) {
     line.end();
 }
 
-async fn record(audit: &Audit, event: &str, delete: DeleteId) -> Result<(), Unwritten> {
-    audit.record(|buffer| write(event, delete, "a", buffer))?.come().await
+async fn record(audit: &Arc<Audit>, event: &str, delete: DeleteId) -> Result<(), Unwritten> {
+    let desk = Desk::of(Arc::clone(audit));
+    tokio::select! {
+        written = async { desk.record(|buffer| write(event, delete, "a", buffer))?.come().await } => written,
+        () = desk.attend() => unreachable!("it never ends"),
+    }
 }
 
 /// All records of all files, which are whole.
@@ -204,4 +208,29 @@ async fn what_was_held_is_written_also_where_nothing_broke() {
     let records = records(&plan.file);
     assert_eq!(events(&records), ["start", "resumed", "delete", "resumed", "delete", "stop"]);
     assert_eq!((&records[2]["path"], &records[4]["path"]), (&"held".into(), &"at the end".into()));
+}
+
+#[tokio::test]
+async fn each_worker_hears_of_its_own_records() {
+    let folder = TempDir::new().unwrap();
+    let plan = plan(&folder);
+    let audit = start(&plan);
+    let desks: Vec<_> = (0..3).map(|_| Desk::of(Arc::clone(&audit))).collect();
+    let name = |number: usize| format!("{number}");
+    let mut handed_in = Vec::new();
+    for number in 0..30 {
+        let (delete, path) = (audit.name_delete(), name(number));
+        let desk = &desks[number % 2];
+        handed_in.push(desk.record(|buffer| write("intent", delete, &path, buffer)).unwrap());
+    }
+    // Nobody attends to the third one: nothing was handed in there.
+    let mut heard = 0;
+    tokio::select! {
+        () = async { for one in handed_in { one.come().await.unwrap(); heard += 1; } } => {}
+        () = desks[0].attend() => unreachable!("it never ends"),
+        () = desks[1].attend() => unreachable!("it never ends"),
+    }
+    assert_eq!(heard, 30);
+    let paths: Vec<_> = records(&plan.file)[1..].iter().map(|it| it["path"].clone()).collect();
+    assert_eq!(paths, (0..30).map(name).collect::<Vec<_>>());
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::audit::desk::Bundle;
 use crate::audit::unfinished::unfinished;
 use crate::audit::{Audit, AuditPlan, Queue, Shared, Unwritten, Waiting, without_braces};
 use crate::journal::{Appender, Head, OpenError, Recovered, Rotated, all_rotated, compress, prune};
@@ -45,6 +46,7 @@ impl Audit {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::default()),
             arrived: Condvar::new(),
+            trays: Mutex::default(),
             head: Mutex::new(appender.head()),
             fault: Mutex::new(None),
             is_broken: AtomicBool::new(false),
@@ -132,6 +134,7 @@ struct Writer {
     rotates_after: Instant,
     head_told: (Head, Instant),
     helper: Option<thread::JoinHandle<()>>,
+    bundle: Bundle,
 }
 
 impl Writer {
@@ -147,6 +150,7 @@ impl Writer {
             rotates_after: now,
             head_told,
             helper: None,
+            bundle: Bundle::default(),
         }
     }
 
@@ -171,7 +175,9 @@ impl Writer {
     fn take(&self, bodies: &mut Vec<u8>, waiting: &mut Vec<Waiting>) -> bool {
         let mut queue = self.shared.queue.lock();
         if queue.waiting.is_empty() && !queue.closing {
+            queue.is_idle = true;
             self.shared.arrived.wait_for(&mut queue, LOOK_EACH);
+            queue.is_idle = false;
         }
         std::mem::swap(&mut queue.bodies, bodies);
         std::mem::swap(&mut queue.waiting, waiting);
@@ -195,14 +201,19 @@ impl Writer {
                 self.rotate();
             }
         }
+        self.hand_back(waiting, written);
+    }
+
+    /// Says what became of records.
+    fn hand_back(&mut self, waiting: &mut Vec<Waiting>, written: Result<(), Unwritten>) {
         for Waiting { told, .. } in waiting.drain(..) {
             match told {
-                // Who does not wait any more knows what else to do.
-                Some(told) => drop(told.send(written)),
+                Some(told) => self.bundle.add(told),
                 None if written.is_err() => self.shared.lose(1),
                 None => {}
             }
         }
+        self.bundle.hand_back(&self.shared.trays.lock(), written);
     }
 
     fn commit(&mut self) -> Result<(), Unwritten> {

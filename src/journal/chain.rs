@@ -127,10 +127,11 @@ impl Head {
     }
 }
 
-fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+fn push_hex<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or(b'0');
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    let digits = bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    out.extend_from_slice(digits.as_flattened());
 }
 
 const HASH: &[u8] = b",\"hash\":\"";

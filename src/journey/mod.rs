@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use self::record::Record;
 use self::wellformed::Intent;
+use crate::audit::Desk;
 use crate::authenticate::{Identified, Proof, Unproven};
 use crate::config::RateLimitHeaders;
 use crate::delete::Route;
@@ -45,11 +46,14 @@ pub(crate) struct Worker {
     upstream: Client,
     limit_store: StoreClient,
     lines: Lines,
+    desk: Option<Desk>,
 }
 
 impl Worker {
     pub(crate) fn new(gateway: Arc<Gateway>, lines: Lines) -> Arc<Self> {
+        let desk = gateway.audit().cloned().map(Desk::of);
         Arc::new(Self {
+            desk,
             gateway,
             upstream: Client::default(),
             limit_store: StoreClient::of_worker(),
@@ -61,6 +65,13 @@ impl Worker {
     pub(crate) fn prepare(&self) {
         if let Some(store) = &self.gateway.in_force().limit_store {
             self.limit_store.prepare(store);
+        }
+    }
+
+    /// What this worker does beside serving, for as long as its runtime lives.
+    pub(crate) async fn attend(self: Arc<Self>) {
+        if let Some(desk) = &self.desk {
+            desk.attend().await;
         }
     }
 
@@ -293,7 +304,7 @@ impl Worker {
     }
 
     fn record(&self, id: RequestId, inbound: &Inbound, tries: Arc<Tries>) -> Record {
-        Record::start(&self.gateway, &self.lines, id, inbound.peer.address, tries)
+        Record::start(self, id, inbound.peer.address, tries)
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue};
 
+use super::Worker;
 use crate::access_token::AccessToken;
-use crate::audit::DeleteId;
+use crate::audit::{DeleteId, Desk};
 use crate::authenticate::{PeerAddress, Proof};
 use crate::config::Snapshot;
 use crate::delete::{Delete, DeletePath, Mode, TenantRef};
@@ -28,6 +29,7 @@ use crate::upstream::{Answer, Failed, Tries};
 pub(super) struct Record {
     gateway: Arc<Gateway>,
     lines: Lines,
+    desk: Option<Desk>,
     id: RequestId,
     peer: PeerAddress,
     started: Instant,
@@ -47,6 +49,8 @@ pub(super) struct Record {
     /// The configuration that decided.
     decided_by: Option<Arc<Snapshot>>,
     kept: Kept,
+    /// As JSON, once it is settled.
+    known: Vec<u8>,
 }
 
 /// Of a W3C Trace Context, level 1, section 3.2.2.3: 32 hexadecimal digits in lower case.
@@ -92,15 +96,15 @@ enum Ended {
 
 impl Record {
     pub(super) fn start(
-        gateway: &Arc<Gateway>,
-        lines: &Lines,
+        worker: &Worker,
         id: RequestId,
         peer: PeerAddress,
         tries: Arc<Tries>,
     ) -> Self {
         Self {
-            gateway: Arc::clone(gateway),
-            lines: lines.clone(),
+            gateway: Arc::clone(&worker.gateway),
+            lines: worker.lines.clone(),
+            desk: worker.desk.clone(),
             id,
             peer,
             started: Instant::now(),
@@ -119,6 +123,7 @@ impl Record {
             trace_id: None,
             decided_by: None,
             kept: Kept::Not,
+            known: Vec::new(),
         }
     }
 

@@ -141,6 +141,7 @@ impl Open {
 async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, listeners: Vec<Open>) {
     let mut phase = gateway.phase();
     worker.prepare();
+    spawn(Arc::clone(&worker).attend());
     for listener in listeners {
         spawn(accept(Arc::clone(&gateway), Arc::clone(&worker), listener));
     }

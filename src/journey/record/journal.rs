@@ -1,20 +1,19 @@
 //! The two records of a delete in the journal: what is intended, before it is sent, and what became of it,
 //! before the caller hears.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Kept, Record};
-use crate::audit::{Audit, DeleteId, Unwritten, WhenUnavailable};
+use crate::audit::{Audit, DeleteId, Desk, Unwritten, WhenUnavailable};
 use crate::log::JsonLine;
 use crate::refusal::Refusal;
 
 impl Record {
     /// Refuses a delete that could not be recorded.
     pub(in crate::journey) fn can_be_kept(&self) -> Result<(), Refusal> {
-        match self.gateway.audit() {
+        match self.desk.as_ref().map(Desk::audit) {
             Some(audit)
                 if audit.plan().when_unavailable == WhenUnavailable::Refuse
                     && !audit.is_available() =>
@@ -27,10 +26,11 @@ impl Record {
 
     /// Records what is about to be sent, and waits until that is there.
     pub(in crate::journey) async fn intend(&mut self, deadline: Instant) -> Result<(), Refusal> {
-        let gateway = Arc::clone(&self.gateway);
-        let Some(audit) = gateway.audit() else { return Ok(()) };
+        let Some(desk) = self.desk.clone() else { return Ok(()) };
+        let audit = desk.audit();
         let id = audit.name_delete();
-        let written = match audit.record(|buffer| self.write_intent(id, buffer)) {
+        self.settle_known();
+        let written = match desk.record(|buffer| self.write_intent(id, buffer)) {
             Ok(written) => {
                 self.kept = Kept::Intent(id);
                 let until = match audit.plan().when_unavailable {
@@ -48,43 +48,41 @@ impl Record {
     /// Records what became of it. Where something was to be sent, waits until that is there: but a caller
     /// hears what SMH said also where it cannot be recorded, since anything else would not be so.
     pub(in crate::journey) async fn conclude(&mut self) {
-        let gateway = Arc::clone(&self.gateway);
-        let Some(audit) = gateway.audit() else { return };
+        let Some(desk) = self.desk.clone() else { return };
         let kept = std::mem::replace(&mut self.kept, Kept::Whole);
         let id = match kept {
             // What was never given to a connection is as if it had been refused.
             Kept::Intent(id) if self.tries.given() > 0 => id,
-            Kept::Not | Kept::Intent(_) | Kept::Whole => return self.note(audit, &kept),
+            Kept::Not | Kept::Intent(_) | Kept::Whole => return self.note(&desk, &kept),
         };
-        let written = match audit.record(|buffer| self.write_whole(id, buffer)) {
+        let written = match desk.record(|buffer| self.write_whole(id, buffer)) {
             Ok(written) => timeout(PATIENCE, written.come()).await,
             Err(unwritten) => Ok(Err(unwritten)),
         };
         match written {
             Ok(Ok(())) => {}
             // The intent is there: what became of it follows as soon as it can.
-            Ok(Err(Unwritten)) => audit.hold(|buffer| self.write_whole(id, buffer)),
-            Err(_) => audit.late(),
+            Ok(Err(Unwritten)) => desk.audit().hold(|buffer| self.write_whole(id, buffer)),
+            Err(_) => desk.audit().late(),
         }
     }
 
     /// Nobody waits any more.
     pub(super) fn keep_at_last(&mut self) {
-        let gateway = Arc::clone(&self.gateway);
-        if let Some(audit) = gateway.audit() {
+        if let Some(desk) = self.desk.clone() {
             let kept = std::mem::replace(&mut self.kept, Kept::Whole);
-            self.note(audit, &kept);
+            self.note(&desk, &kept);
         }
     }
 
     /// Nobody waits for it. Whoever is not known may not fill the disk.
-    fn note(&self, audit: &Audit, kept: &Kept) {
+    fn note(&self, desk: &Desk, kept: &Kept) {
         match kept {
             // An intent without an outcome would be told as one of which nobody knows.
-            Kept::Intent(id) => audit.note_or_hold(|buffer| self.write_whole(*id, buffer)),
-            Kept::Not if self.caller.is_some() || audit.may_note_a_stranger() => {
-                let id = audit.name_delete();
-                audit.note(|buffer| self.write_whole(id, buffer));
+            Kept::Intent(id) => desk.note_or_hold(|buffer| self.write_whole(*id, buffer)),
+            Kept::Not if self.caller.is_some() || desk.audit().may_note_a_stranger() => {
+                let id = desk.audit().name_delete();
+                desk.note(|buffer| self.write_whole(id, buffer));
             }
             Kept::Not | Kept::Whole => {}
         }

@@ -22,8 +22,19 @@ impl Record {
         line.end();
     }
 
+    /// What is known before it is sent does not change any more: it is put into words once.
+    pub(super) fn settle_known(&mut self) {
+        let mut known = Vec::with_capacity(512);
+        self.write_known(&mut JsonLine::inside(&mut known));
+        self.known = known;
+    }
+
     /// What is known before it is sent.
     pub(super) fn write_known(&self, line: &mut JsonLine<'_>) {
+        if !self.known.is_empty() {
+            line.raw(&self.known);
+            return;
+        }
         line.text("request_id", self.id.as_str());
         line.text_if("trace_id", self.trace_id.as_ref().map(TraceId::as_str));
         self.write_peer(line);
