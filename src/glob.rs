@@ -216,7 +216,8 @@ fn covers(wide: &[Part], narrow: &[Part]) -> bool {
 
 /// The first segment, and what follows it.
 fn split(path: &str) -> (&str, Option<&str>) {
-    match path.split_once('/') {
+    let slash = path.bytes().position(|byte| byte == b'/');
+    match slash.and_then(|at| Some((path.get(..at)?, path.get(at + 1..)?))) {
         Some((segment, after)) => (segment, Some(after)),
         None => (path, None),
     }

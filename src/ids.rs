@@ -190,6 +190,9 @@ pub struct RequestId(http::HeaderValue);
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
 impl RequestId {
+    /// The field that it travels in.
+    pub const FIELD: http::HeaderName = http::HeaderName::from_static("x-request-id");
+
     /// The caller's own id, if it is 1 to 128 visible ASCII characters.
     #[must_use]
     pub fn from_caller(value: &http::HeaderValue) -> Option<Self> {

@@ -74,11 +74,11 @@ pub fn to_caller(
     if head.status.is_redirection() {
         return Err(UpstreamFault::Redirected);
     }
-    if head.status.is_informational() || has_ambiguous_length(&head.headers) {
+    let fields = Fields::of(&head.headers);
+    if head.status.is_informational() || fields.has_ambiguous_length() {
         return Err(UpstreamFault::NotHttp);
     }
-    let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
-    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    if fields.is_coded {
         return Err(UpstreamFault::Opaque);
     }
     if tokens.iter().any(|token| token.occurs_in(&body) || head_holds(&head, token)) {
@@ -100,38 +100,67 @@ fn head_holds(head: &Parts, token: &AccessToken) -> bool {
         })
 }
 
-/// RFC 9112, section 6.3: an answer whose length can be read in two ways may hide a second one.
-fn has_ambiguous_length(headers: &HeaderMap) -> bool {
-    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => lengths > 1,
-        (Some(coding), None) => {
-            lengths > 0 || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+/// What a look at all fields says.
+#[derive(Default)]
+struct Fields {
+    lengths: usize,
+    transfer_codings: usize,
+    is_chunked: bool,
+    is_coded: bool,
+}
+
+impl Fields {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            let is = |word: &[u8]| value.as_bytes().trim_ascii().eq_ignore_ascii_case(word);
+            if name == CONTENT_LENGTH {
+                fields.lengths += 1;
+            } else if name == TRANSFER_ENCODING {
+                fields.transfer_codings += 1;
+                fields.is_chunked = is(b"chunked");
+            } else if name == CONTENT_ENCODING {
+                fields.is_coded |= !is(b"identity");
+            }
         }
-        (Some(_), Some(_)) => true,
+        fields
+    }
+
+    /// RFC 9112, section 6.3: an answer whose length can be read in two ways may hide a second one.
+    fn has_ambiguous_length(&self) -> bool {
+        match self.transfer_codings {
+            0 => self.lengths > 1,
+            1 => self.lengths > 0 || !self.is_chunked,
+            _ => true,
+        }
     }
 }
 
 /// RFC 9110, section 7.6.1: fields about the connection, and those that `Connection` names.
-///
-/// The rest is copied, not removed from: [`HeaderMap::remove`] would change the order.
-fn end_to_end(headers: HeaderMap) -> HeaderMap {
-    if !HOP_BY_HOP.iter().any(|name| headers.contains_key(name)) {
+fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    let goes = |name: &HeaderName| HOP_BY_HOP.contains(name) || is_named(&headers, name);
+    let mut gone = headers.keys().filter(|name| goes(name));
+    let Some(first) = gone.next() else { return headers };
+    if gone.next().is_none() && headers.keys().last() == Some(first) {
+        // Most often it is `Connection`, and the last one: nothing else changes its place.
+        let first = first.clone();
+        headers.remove(first);
         return headers;
     }
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    let stays = |name: &HeaderName| !HOP_BY_HOP.contains(name) && !named.contains(name);
+    // Copied, not removed from: [`HeaderMap::remove`] would change the order.
     let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(name, _)| stays(name)) {
+    for (name, value) in headers.iter().filter(|(name, _)| !goes(name)) {
         kept.append(name, value.clone());
     }
     kept
+}
+
+fn is_named(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let mut named = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    named.any(|named| named.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 static HOP_BY_HOP: [HeaderName; 8] = [

@@ -2,6 +2,9 @@
 
 /// Decodes every `%XX`, once. `None` where a `%` is not followed by two hexadecimal digits.
 pub(crate) fn decode(raw: &str) -> Option<Vec<u8>> {
+    if !raw.as_bytes().contains(&b'%') {
+        return Some(raw.as_bytes().to_vec());
+    }
     let mut decoded = Vec::with_capacity(raw.len());
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {
@@ -18,13 +21,15 @@ pub(crate) fn decode(raw: &str) -> Option<Vec<u8>> {
 
 /// Appends the one canonical form: everything outside `A-Z a-z 0-9 - . _ ~` as `%XX`, upper case.
 pub(crate) fn encode_into(target: &mut Vec<u8>, text: &[u8]) {
-    for &byte in text {
-        if is_unreserved(byte) {
-            target.push(byte);
-        } else {
-            target.extend_from_slice(&[b'%', upper_digit(byte >> 4), upper_digit(byte & 0xF)]);
-        }
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| !is_unreserved(byte)) {
+        let (plain, from) = rest.split_at(at);
+        target.extend_from_slice(plain);
+        let Some((&byte, after)) = from.split_first() else { break };
+        target.extend_from_slice(&[b'%', upper_digit(byte >> 4), upper_digit(byte & 0xF)]);
+        rest = after;
     }
+    target.extend_from_slice(rest);
 }
 
 fn is_unreserved(byte: u8) -> bool {

@@ -52,7 +52,8 @@ impl Worker {
             return limits.admit(permit, now);
         }
         let metrics = &self.gateway.metrics().store;
-        match self.limit_store.charge(store, claim).await {
+        // Boxed, as all that is seldom on the way: a delete's future is as large as its largest part.
+        match Box::pin(self.limit_store.charge(store, claim)).await {
             Ok((claim, verdicts)) => {
                 metrics.shared.inc();
                 limits.settle(permit, &claim, &verdicts)

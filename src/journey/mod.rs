@@ -143,7 +143,7 @@ impl Worker {
             in_force.snapshot.policy.decide(&in_force.tenants, &halts, caller, delete, now);
         record.decided(decision.unheeded, &in_force.snapshot);
         if intent == Intent::DryRun {
-            return Ok(self.dry_run(decision.outcome, &in_force, record).await);
+            return Ok(Box::pin(self.dry_run(decision.outcome, &in_force, record)).await);
         }
         let permit = decision.outcome?;
         record.permitted(&permit);
@@ -152,9 +152,19 @@ impl Worker {
         let place = in_force.places.take(library).ok_or(Refusal::Overloaded)?;
         record.can_be_kept()?; // Before it is charged to a limit.
         let admission = self.admit(permit, &place, &in_force).await?;
-        record.admitted(&admission, &in_force.limits);
-        record.intend(deadline).await?; // Before it is sent, it is in the journal.
-        self.forward(&admission, &place, &in_force, deadline, record).await
+        record.admitted(&admission);
+        let sent = match record.intend(deadline).await {
+            // Before it is sent, it is in the journal.
+            Ok(()) => self.forward(&admission, &place, &in_force, deadline, record).await,
+            Err(refusal) => Err(refusal),
+        };
+        if sent.is_err() || in_force.snapshot.limit_headers == RateLimitHeaders::All {
+            record.stands(in_force.limits.told(&admission));
+        }
+        sent.map(|mut response| {
+            record.tell(response.headers_mut());
+            response
+        })
     }
 
     /// The decision alone: nothing is sent, and no limit is charged.
@@ -191,7 +201,7 @@ impl Worker {
         let (mut found, mut are_fresh) = (look(), true);
         if let Err(Unproven::UnknownKey(issuer)) = &found {
             // A key that is new at its issuer becomes known here by this very request.
-            are_fresh = in_force.issuer_keys.look_again(issuer, deadline).await;
+            are_fresh = Box::pin(in_force.issuer_keys.look_again(issuer, deadline)).await;
             found = look();
         }
         let could_be_a_guess = match &found {
@@ -252,16 +262,14 @@ impl Worker {
         if answer.rejects_token() {
             record.heard(&answer, &tokens);
             self.gateway.metrics().tokens.rejected.inc();
-            second = in_force
-                .tokens
-                .instead_of(permit, &first, deadline)
+            second = Box::pin(in_force.tokens.instead_of(permit, &first, deadline))
                 .await
                 .ok_or(Refusal::Upstream(UpstreamFault::CredentialRejected))?;
 
             record.unheard();
             let tries = record.tries();
             let sent = client.send(admission, second.token(), settings, deadline, tries, &may_send);
-            answer = sent.await.map_err(|failed| record.failed(failed))?;
+            answer = Box::pin(sent).await.map_err(|failed| record.failed(failed))?;
             in_force.tokens.replaced(permit, &second, !answer.rejects_token());
             tokens.push(second.token());
         }
@@ -270,11 +278,8 @@ impl Worker {
             return Err(Refusal::Upstream(UpstreamFault::CredentialRejected));
         }
         self.notice(&answer, permit, place, in_force, record);
-        let mut response = relay::to_caller(answer, &tokens).map_err(Refusal::Upstream)?;
+        let response = relay::to_caller(answer, &tokens).map_err(Refusal::Upstream)?;
         record.relayed(response.status().as_u16());
-        if in_force.snapshot.limit_headers == RateLimitHeaders::All {
-            record.tell(response.headers_mut());
-        }
         Ok(response)
     }
 
@@ -310,7 +315,7 @@ impl Worker {
 
 /// The caller's own id, or a new one.
 fn request_id(headers: &HeaderMap) -> RequestId {
-    let mut given = headers.get_all("x-request-id").iter();
+    let mut given = headers.get_all(RequestId::FIELD).iter();
     match (given.next(), given.next()) {
         (Some(id), None) => RequestId::from_caller(id).unwrap_or_else(RequestId::random),
         _ => RequestId::random(),
@@ -333,7 +338,7 @@ fn decided(refusal: Option<Refusal>, record: &mut Record) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-request-id", record.id().as_header());
+    headers.insert(RequestId::FIELD, record.id().as_header());
     record.only_asked(refusal);
     response
 }

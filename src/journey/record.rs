@@ -6,7 +6,7 @@ mod line;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Worker;
 use crate::access_token::AccessToken;
@@ -17,7 +17,7 @@ use crate::delete::{Delete, DeletePath, Mode, TenantRef};
 use crate::directory::{Caller, Tenant};
 use crate::gateway::Gateway;
 use crate::ids::{Citation, MAX_NAME_BYTES, RequestId, RuleName, UserId};
-use crate::limits::{Admission, Limits, ShadowLimits, Told};
+use crate::limits::{Admission, ShadowLimits, Told};
 use crate::log::Lines;
 use crate::metrics::Metrics;
 use crate::policy::{Permit, Unheeded};
@@ -146,7 +146,7 @@ impl Record {
 
     /// The trace that the caller says it is a part of.
     pub(super) fn traced(&mut self, headers: &HeaderMap) {
-        self.trace_id = headers.get("traceparent").and_then(TraceId::of);
+        self.trace_id = headers.get(TraceId::FIELD).and_then(TraceId::of);
     }
 
     /// What the rules that are not enforced would have said, and which configuration decided.
@@ -155,9 +155,8 @@ impl Record {
         self.decided_by = Some(Arc::clone(by));
     }
 
-    pub(super) fn admitted(&mut self, admission: &Admission, limits: &Limits) {
+    pub(super) fn admitted(&mut self, admission: &Admission) {
         self.shadow_limits.clone_from(admission.shadow());
-        self.standings = limits.told(admission);
         for limit in admission.warned() {
             self.gateway.metrics().policy.warned(limit);
             let of = admission.permit();
@@ -166,6 +165,11 @@ impl Record {
                 "a limit is used up to its `warn_at`"
             );
         }
+    }
+
+    /// How the limits stand that it was charged to, where its caller is to be told.
+    pub(super) fn stands(&mut self, told: Option<Told>) {
+        self.standings = told;
     }
 
     /// Says how the limits stand that it was charged to.
@@ -278,6 +282,8 @@ impl AskedTenant {
 }
 
 impl TraceId {
+    const FIELD: HeaderName = HeaderName::from_static("traceparent");
+
     fn of(field: &HeaderValue) -> Option<Self> {
         let id = field.as_bytes().get(3..35)?;
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');

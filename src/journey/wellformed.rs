@@ -116,6 +116,20 @@ fn host(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 
 /// `host [":" port]` of RFC 3986, with no user info.
 fn is_host(text: &str) -> bool {
+    is_plain_host(text.as_bytes()) || is_any_host(text)
+}
+
+/// What most are, seen at a glance: letters, digits, `-` and `.`, and perhaps a port of up to four digits.
+fn is_plain_host(text: &[u8]) -> bool {
+    let mut parts = text.split(|&byte| byte == b':');
+    let (Some(name), port, None) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let is_port =
+        |port: &[u8]| (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
+    !name.is_empty() && name.iter().all(is_of_name) && port.is_none_or(is_port)
+}
+
+fn is_any_host(text: &str) -> bool {
     let Ok(authority) = Authority::try_from(text) else { return false };
     if text.contains('@') || authority.host().is_empty() {
         return false;
@@ -145,6 +159,7 @@ fn fault(fault: RequestFault) -> Refusal {
 mod tests {
     use super::*;
     use http::Request;
+    use proptest::prelude::*;
 
     fn checked(
         target: &str,
@@ -167,6 +182,13 @@ mod tests {
         }
         for bad in ["", "a b", "u@h", "h/path", "h:port", "h:99999", "h?x", "[::1", "h#x", ":80"] {
             assert!(!is_host(bad), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_plainly_a_host_is_one(text in "[a-zA-Z0-9.:-]{0,12}") {
+            prop_assert!(!is_plain_host(text.as_bytes()) || is_any_host(&text), "{}", text);
         }
     }
 

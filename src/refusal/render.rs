@@ -23,7 +23,7 @@ pub(crate) fn answer(refusal: &Refusal, id: &RequestId) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-request-id", id.as_header());
+    headers.insert(RequestId::FIELD, id.as_header());
     insert(headers, "date", &httpdate::fmt_http_date(SystemTime::now()));
     insert(headers, "proxy-status", &proxy_status(refusal.code()));
     debug_assert!(headers.contains_key(DATE));

@@ -98,7 +98,6 @@ async fn serve_http1<S>(
         // To hyper the gate's "no more" is the caller's: what is owed is still to be answered.
         .half_close(true)
         .writev(false)
-        .preserve_header_case(true)
         .auto_date_header(false)
         .max_headers(MAX_FIELDS + 1)
         .max_buf_size(MIN_BUFFER_BYTES.max(head_bytes * 2))

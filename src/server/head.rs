@@ -131,10 +131,10 @@ impl Seen {
         let colon = memchr::memchr(b':', line).ok_or(RequestFault::Field)?;
         let (name, value) = line.split_at_checked(colon).ok_or(RequestFault::Field)?;
         let value = value.get(1..).unwrap_or_default();
-        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+        if name.is_empty() || !all(name, is_token) {
             return Err(RequestFault::Field);
         }
-        if !value.iter().all(|&byte| is_field_value(byte)) {
+        if !all(value, is_field_value) {
             return Err(RequestFault::Field);
         }
         // The shortest name that matters has 14 bytes; most are done here.
@@ -189,7 +189,7 @@ fn request_line(line: &[u8]) -> Result<bool, Refusal> {
     else {
         return Err(Refusal::InvalidRequest(RequestFault::RequestLine));
     };
-    if method.is_empty() || target.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
+    if method.is_empty() || target.is_empty() || !all(method, is_token) {
         return Err(Refusal::InvalidRequest(RequestFault::RequestLine));
     }
     let old = match version {
@@ -200,7 +200,7 @@ fn request_line(line: &[u8]) -> Result<bool, Refusal> {
     if target.len() > MAX_TARGET_BYTES {
         return Err(Refusal::TargetTooLong);
     }
-    if !target.iter().all(|&byte| is_target(byte)) {
+    if !all(target, is_target) {
         return Err(Refusal::InvalidRequest(RequestFault::TargetCharacter));
     }
     Ok(old)
@@ -217,9 +217,18 @@ fn same_name(name: &[u8], other: &[u8]) -> bool {
     })
 }
 
+/// Every byte is looked at, whatever the first ones are: that takes less than to ask at each whether to go on.
+fn all(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, &byte| all & is_one(byte))
+}
+
 /// RFC 9110, section 5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    matches!(
+        byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*'
+            | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+    )
 }
 
 /// RFC 9110, section 5.5: visible characters, white space, and what is not ASCII.

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::{StatusCode, response};
 use serde::Deserialize;
 
+use crate::ids::RequestId;
+
 /// What SMH answered.
 #[derive(Debug)]
 pub struct Answer {
@@ -53,7 +55,7 @@ impl Answer {
     /// SMH's own id for the request, which its support asks for, if it looks like one.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
-        let id = self.head.headers.get("x-request-id")?.to_str().ok()?;
+        let id = self.head.headers.get(RequestId::FIELD)?.to_str().ok()?;
         let plausible = id.len() <= MAX_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic());
         plausible.then_some(id)
     }

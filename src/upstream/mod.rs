@@ -20,7 +20,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{Method, Response, StatusCode, Version};
@@ -151,7 +151,7 @@ impl Client {
             Some(same) => same,
             None => self.connect(origin, settings).await?,
         };
-        match self.once(second, &order).await {
+        match Box::pin(self.once(second, &order)).await {
             Ok(answer) => answer,
             Err(Failure::Lost(error)) => Err(failed(blame(&error), &chain(&error))),
             Err(Failure::Closed(error)) => Err(failed(UpstreamFault::Unreachable, &chain(&error))),
@@ -193,7 +193,9 @@ impl Client {
     }
 
     async fn connect(&self, origin: &Origin, settings: &Settings) -> Result<Connection, Failed> {
-        let made = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
+        // Boxed: it is seldom on the way of a delete, and would be most of each one's future.
+        let made = connection::connect(origin, &settings.tls, settings.connect_timeout);
+        let made = Box::pin(made).await;
         let made = made.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
         if let Some(shared) = made.shared() {
             self.pool.put(origin, &settings.tls, shared);
@@ -278,10 +280,10 @@ async fn whole(response: Response<Incoming>, most: usize) -> Result<Answer, Fail
         return Err(failed(UpstreamFault::Incomplete, "where the answer ends is not known"));
     }
     let mut body = Limited::new(body, most);
-    let mut whole = BytesMut::new();
+    let mut whole = Whole::default();
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(frame) => whole.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            Ok(frame) => whole.add(frame.into_data().unwrap_or_default()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 return Err(failed(UpstreamFault::TooLarge, "the body is too large"));
             }
@@ -292,7 +294,31 @@ async fn whole(response: Response<Incoming>, most: usize) -> Result<Answer, Fail
     if head.version == Version::HTTP_2 && !body.is_end_stream() {
         return Err(failed(UpstreamFault::Incomplete, "the stream was reset"));
     }
-    Ok(Answer::new(head, whole.freeze()))
+    Ok(Answer::new(head, whole.end()))
+}
+
+/// A body in the making. Most come at once, and are not copied.
+#[derive(Default)]
+struct Whole {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Whole {
+    fn add(&mut self, data: Bytes) {
+        if self.first.is_empty() {
+            self.first = data;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&data);
+    }
+
+    fn end(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
 }
 
 /// Over HTTP/1 an answer without a length ends where the connection does, wherever that is. SMH

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::origin::Origin;
@@ -16,7 +17,7 @@ pub(super) struct Pool(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    origins: HashMap<Origin, Kept>,
+    origins: HashMap<Origin, Kept, RandomState>,
     /// When connections that waited too long were looked for everywhere.
     swept: Option<Instant>,
 }
