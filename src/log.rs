@@ -255,27 +255,24 @@ impl<'b> JsonLine<'b> {
 
 /// RFC 8259, section 7, and DEL, which some terminals heed.
 fn escape_into(buffer: &mut Vec<u8>, text: &str) {
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| needs_escaping(byte)) {
-        let (plain, from) = rest.split_at(at);
-        buffer.extend_from_slice(plain);
-        let Some((&byte, after)) = from.split_first() else { break };
-        if matches!(byte, b'"' | b'\\') {
-            buffer.extend_from_slice(&[b'\\', byte]);
-        } else {
-            let mut digits = [0; 2];
-            // Two digits for one byte: the lengths always agree.
-            let _ = hex::encode_to_slice([byte], &mut digits);
-            buffer.extend_from_slice(b"\\u00");
-            buffer.extend_from_slice(&digits);
+    let runs = text.as_bytes().chunk_by(|&one, &next| is_plain(one) && is_plain(next));
+    for run in runs {
+        match run {
+            &[byte @ (b'"' | b'\\')] => buffer.extend_from_slice(&[b'\\', byte]),
+            &[byte] if !is_plain(byte) => {
+                let mut digits = [0; 2];
+                // Two digits for one byte: the lengths always agree.
+                let _ = hex::encode_to_slice([byte], &mut digits);
+                buffer.extend_from_slice(b"\\u00");
+                buffer.extend_from_slice(&digits);
+            }
+            plain => buffer.extend_from_slice(plain),
         }
-        rest = after;
     }
-    buffer.extend_from_slice(rest);
 }
 
-const fn needs_escaping(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0x00..=0x1F | 0x7F)
+const fn is_plain(byte: u8) -> bool {
+    !matches!(byte, b'"' | b'\\' | 0x00..=0x1F | 0x7F)
 }
 
 /// A line is on standard output this long after the delete, at the latest.

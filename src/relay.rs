@@ -11,6 +11,7 @@ use http::header::{
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
+use smallvec::SmallVec;
 
 use crate::access_token::AccessToken;
 use crate::delete::Mode;
@@ -74,7 +75,7 @@ pub fn to_caller(
     if head.status.is_redirection() {
         return Err(UpstreamFault::Redirected);
     }
-    let fields = Fields::of(&head.headers);
+    let fields = BodyFields::of(&head.headers);
     if head.status.is_informational() || fields.has_ambiguous_length() {
         return Err(UpstreamFault::NotHttp);
     }
@@ -100,27 +101,28 @@ fn head_holds(head: &Parts, token: &AccessToken) -> bool {
         })
 }
 
-/// What a look at all fields says.
+/// What the fields say of the body, from one look at all.
 #[derive(Default)]
-struct Fields {
+struct BodyFields {
     lengths: usize,
     transfer_codings: usize,
+    /// The last of them.
     is_chunked: bool,
     is_coded: bool,
 }
 
-impl Fields {
+impl BodyFields {
     fn of(headers: &HeaderMap) -> Self {
         let mut fields = Self::default();
         for (name, value) in headers {
-            let is = |word: &[u8]| value.as_bytes().trim_ascii().eq_ignore_ascii_case(word);
+            let value = value.as_bytes();
             if name == CONTENT_LENGTH {
                 fields.lengths += 1;
             } else if name == TRANSFER_ENCODING {
                 fields.transfer_codings += 1;
-                fields.is_chunked = is(b"chunked");
+                fields.is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
             } else if name == CONTENT_ENCODING {
-                fields.is_coded |= !is(b"identity");
+                fields.is_coded |= !value.eq_ignore_ascii_case(b"identity");
             }
         }
         fields
@@ -138,11 +140,12 @@ impl Fields {
 
 /// RFC 9110, section 7.6.1: fields about the connection, and those that `Connection` names.
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
-    let goes = |name: &HeaderName| HOP_BY_HOP.contains(name) || is_named(&headers, name);
+    let named = named(&headers);
+    let goes = |name: &HeaderName| HOP_BY_HOP.contains(name) || named.contains(name);
     let mut gone = headers.keys().filter(|name| goes(name));
     let Some(first) = gone.next() else { return headers };
     if gone.next().is_none() && headers.keys().last() == Some(first) {
-        // Most often it is `Connection`, and the last one: nothing else changes its place.
+        // nginx's own answers end with `Connection`: nothing else changes its place.
         let first = first.clone();
         headers.remove(first);
         return headers;
@@ -155,12 +158,20 @@ fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     kept
 }
 
-fn is_named(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let mut named = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    named.any(|named| named.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+/// Those that `Connection` names, of the fields there are: it may name many thousands that are not.
+fn named(headers: &HeaderMap) -> SmallVec<[HeaderName; 2]> {
+    let mut named = SmallVec::new();
+    let values = headers.get_all(CONNECTION).iter();
+    let elements = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    for element in elements.filter_map(|element| str::from_utf8(element.trim_ascii()).ok()) {
+        if headers.contains_key(element)
+            && let Ok(name) = HeaderName::from_bytes(element.as_bytes())
+            && !named.contains(&name)
+        {
+            named.push(name);
+        }
+    }
+    named
 }
 
 static HOP_BY_HOP: [HeaderName; 8] = [
@@ -219,6 +230,24 @@ mod tests {
         let response = relayed(answer(404, &fields, "{}")).unwrap();
         let kept: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(kept, ["x-end", "date"]);
+    }
+
+    #[test]
+    fn the_others_keep_their_order_wherever_the_field_about_the_connection_stands() {
+        let others =
+            [("server", "nginx"), ("set-cookie", "a"), ("set-cookie", "b"), ("x-end", "1")];
+        for (connection, named) in [("keep-alive", None), ("close, x-hop", Some(("x-hop", "1")))] {
+            // Not between the two cookies: fields of one name stand together.
+            for at in [0, 1, 3, 4] {
+                let mut fields = others.to_vec();
+                fields.insert(at, ("connection", connection));
+                fields.extend(named);
+                let relayed = relayed(answer(200, &fields, "{}")).unwrap();
+                let kept = relayed.headers().iter();
+                let kept: Vec<_> = kept.map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+                assert_eq!(kept, others, "{connection} at {at}");
+            }
+        }
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! What a delete costs that can be counted: allocations, and system calls. Counts do not drift with the
-//! machine as times do. A process of its own, since the allocator that counts is the whole process's.
+//! machine as times do. A process of its own, since the allocator that counts is the whole process's: a worker
+//! is another thread, and tests/allocations.rs counts one alone.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 #![expect(clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use std::alloc::System;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use smh_gateway::config;
 use smh_gateway::run::Running;
@@ -94,11 +96,17 @@ fn delete(connections: &mut [TcpStream], rounds: usize) {
 }
 
 fn connect(address: SocketAddr, count: usize) -> Vec<TcpStream> {
-    (0..count).map(|_| TcpStream::connect(address).unwrap()).collect()
+    let connect = |_| {
+        let stream = TcpStream::connect(address).unwrap();
+        // An answer that does not come is a failure, not a wait.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    };
+    (0..count).map(connect).collect()
 }
 
-/// Allocations of a delete, with what the gateway does besides in the meantime.
-fn allocations(more: &str) -> usize {
+/// Allocations of so many deletes, with what the gateway does besides in the meantime.
+fn allocations(more: &str) -> (usize, usize) {
     const ROUNDS: usize = 500;
     let (_folder, path) = folder(smh(), more);
     let snapshot = config::load(&path).into_result().expect("valid files").0;
@@ -111,73 +119,117 @@ fn allocations(more: &str) -> usize {
     delete(&mut connections, ROUNDS);
     let change = region.change();
     runtime.block_on(running.stop_in_time());
-    (change.allocations + change.reallocations) / (ROUNDS * connections.len())
+    (change.allocations + change.reallocations, ROUNDS * connections.len())
 }
 
 /// What one test allocates, the other one would count.
 static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
-fn a_delete_allocates_so_often_and_no_more() {
+fn a_delete_allocates_no_more_often_than_it_did() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (plain, recorded) =
-        (allocations(""), allocations("audit: { file: a.jsonl, durability: buffered }\n"));
-    assert!(plain <= MOST_ALLOCATIONS, "{plain}");
-    assert!(recorded <= MOST_ALLOCATIONS + MORE_FOR_A_JOURNAL, "{recorded}");
+    for (more, most) in [
+        ("", MOST_ALLOCATIONS),
+        ("audit: { file: a.jsonl, durability: buffered }\n", MOST_ALLOCATIONS_WITH_A_JOURNAL),
+    ] {
+        let (counted, deletes) = allocations(more);
+        let bounds = most * deletes / 2..=most * deletes;
+        assert!(bounds.contains(&counted), "{counted} for {deletes} deletes; {more}");
+    }
 }
 
-/// hyper's own, on both sides, are most of them.
-const MOST_ALLOCATIONS: usize = 24;
+/// 23.4 on 2026-11-30, of which hyper's, on both sides, are most.
+const MOST_ALLOCATIONS: usize = 25;
 
-/// For two records.
-const MORE_FOR_A_JOURNAL: usize = 6;
+/// 28.5 then.
+const MOST_ALLOCATIONS_WITH_A_JOURNAL: usize = 31;
 
-/// System calls of the one worker, as strace tells them.
-fn system_calls(rounds: usize) -> usize {
+/// Calls of the one worker that move bytes, as strace tells them. How often it waits depends on who is
+/// scheduled when, and is no count.
+fn transfers(rounds: usize) -> usize {
     let (folder, path) = folder(smh(), "log: { deletes: off }\n");
-    let traces = folder.path().join("trace");
-    let mut gateway = Command::new("strace")
-        .args(["-ff", "-qq", "-o"])
-        .arg(&traces)
-        .arg(env!("CARGO_BIN_EXE_smh-gateway"))
-        .args(["serve", "--config"])
-        .arg(&path)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("strace is installed by ./test");
-    let mut lines = BufReader::new(gateway.stderr.take().unwrap()).lines();
-    let address = lines.find_map(|line| Some(line.ok()?.split_once("address=")?.1.to_owned()));
-    let mut connections = connect(address.unwrap().parse().unwrap(), CONNECTIONS);
+    let mut traced = Traced::start(folder.path(), &path);
+    let mut connections = connect(traced.address, CONNECTIONS);
     delete(&mut connections, rounds);
     drop(connections);
-    // Signals are for the gateway, which strace started.
-    let children = format!("/proc/{0}/task/{0}/children", gateway.id());
-    let child = fs::read_to_string(children).unwrap().trim().to_owned();
-    assert!(Command::new("kill").args(["-TERM", &child]).status().unwrap().success());
-    drop(lines);
-    gateway.wait().unwrap();
-    calls_of_the_worker(folder.path())
-}
-
-/// The thread that accepts is the one that serves.
-fn calls_of_the_worker(folder: &Path) -> usize {
-    let traces = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    traced.stop();
+    let traces = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     let is_trace = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == "trace");
     let mut texts = traces.filter(is_trace).map(|path| fs::read_to_string(path).unwrap());
+    // The thread that accepts is the one that serves.
     let worker = texts.find(|text| text.contains("accept4(")).expect("one accepts");
-    worker.lines().filter(|line| line.contains('(') && !line.starts_with("---")).count()
+    let moves = |line: &&str| MOVES.iter().any(|call| line.starts_with(call));
+    worker.lines().filter(moves).count()
+}
+
+const MOVES: [&str; 8] =
+    ["read(", "readv(", "recvfrom(", "recvmsg(", "write(", "writev(", "sendto(", "sendmsg("];
+
+/// A gateway under strace. It ends with the test, also with one that fails: it holds what `./test` reads.
+struct Traced {
+    strace: Child,
+    gateway: String,
+    address: SocketAddr,
+    said: Lines<BufReader<ChildStderr>>,
+}
+
+impl Traced {
+    fn start(folder: &Path, config: &Path) -> Self {
+        let mut strace = Command::new("strace")
+            // A file for each thread: in one for all, calls would be split into two lines.
+            .args(["-ff", "-qq", "-o"])
+            .arg(folder.join("trace"))
+            .args(["sh", "-c", "echo pid=$$ >&2; exec \"$0\" serve --config \"$1\""])
+            .arg(env!("CARGO_BIN_EXE_smh-gateway"))
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace is installed by ./test");
+        let mut said = BufReader::new(strace.stderr.take().unwrap()).lines();
+        let mut find = |name: &str| {
+            let found = said.find_map(|line| Some(line.ok()?.split_once(name)?.1.to_owned()));
+            found.expect("it says where it serves: may strace trace here (ptrace)?")
+        };
+        let (gateway, address) = (find("pid="), find("address=").parse().unwrap());
+        Self { strace, gateway, address, said }
+    }
+
+    fn stop(&mut self) {
+        assert!(self.signal("-TERM"));
+        self.said.by_ref().for_each(drop);
+        assert!(self.strace.wait().unwrap().success());
+    }
+
+    fn signal(&self, signal: &str) -> bool {
+        Command::new("kill").args([signal, &self.gateway]).status().is_ok_and(|it| it.success())
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        if matches!(self.strace.try_wait(), Ok(None)) {
+            self.signal("-KILL");
+            let _ = self.strace.wait();
+        }
+    }
 }
 
 #[test]
-fn a_delete_takes_no_more_system_calls_than_its_four_and_a_share_of_a_wait() {
+fn a_delete_takes_two_reads_and_two_writes() {
+    const WARM_UP: usize = 5;
     const ROUNDS: usize = 60;
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // What it takes to start, to connect and to end is in both.
-    let (few, many) = (system_calls(1), system_calls(1 + ROUNDS));
-    let (calls, deletes) = (many - few, ROUNDS * CONNECTIONS);
-    // Read and write, on both sides; and a wait for all that is ready at a time.
-    assert!(calls * 10 <= deletes * 42, "{calls} for {deletes} deletes");
-    assert!(calls >= deletes * 4, "{calls} for {deletes} deletes: not all were seen");
+    let (few, many) = (transfers(WARM_UP), transfers(WARM_UP + ROUNDS));
+    let transfers = many.checked_sub(few).expect("more deletes, more calls");
+    let deletes = ROUNDS * CONNECTIONS;
+    // A read that finds nothing, and a connection that is made later, are seldom, and may be in either.
+    assert!(
+        (deletes * 39 / 10..=deletes * 42 / 10).contains(&transfers),
+        "{transfers} of {deletes}"
+    );
 }
 
 const CONNECTIONS: usize = 64;

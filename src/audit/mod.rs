@@ -19,9 +19,9 @@ use parking_lot::{Condvar, Mutex};
 use crate::journal::{Durability, Head, Keep};
 use crate::metrics::AuditMetrics;
 
-use self::desk::{Told, Tray};
+use self::desk::{Tray, Waiter};
 
-pub use self::desk::{Desk, Written};
+pub use self::desk::{Attendant, Desk, Written};
 pub use self::writer::StartError;
 
 /// What gateway.yaml says under `audit`.
@@ -129,7 +129,7 @@ struct Queue {
 struct Waiting {
     /// Of the body, in `bodies`.
     body: Range<usize>,
-    told: Option<Told>,
+    waiter: Option<Waiter>,
 }
 
 impl Audit {
@@ -208,12 +208,16 @@ impl Audit {
     }
 
     /// Says whether the writer has to be woken.
-    fn put(&self, told: Option<Told>, write: impl FnOnce(&mut Vec<u8>)) -> Result<bool, Unwritten> {
+    fn put(
+        &self,
+        waiter: Option<Waiter>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<bool, Unwritten> {
         if !self.is_available() {
             return Err(Unwritten);
         }
         // What nobody waits for, which anybody may cause, leaves room for what somebody does.
-        let most = if told.is_some() { MOST_BYTES } else { MOST_BYTES / 2 };
+        let most = if waiter.is_some() { MOST_BYTES } else { MOST_BYTES / 2 };
         let mut queue = self.shared.queue.lock();
         if queue.bodies.len() >= most || queue.closing {
             return Err(Unwritten);
@@ -222,7 +226,7 @@ impl Audit {
         write(&mut queue.bodies);
         // Without its braces: the journal puts its own fields in.
         let body = start + 1..queue.bodies.len().saturating_sub(1);
-        queue.waiting.push(Waiting { body, told });
+        queue.waiting.push(Waiting { body, waiter });
         Ok(queue.is_idle)
     }
 
@@ -250,10 +254,10 @@ impl Drop for Audit {
 }
 
 impl Shared {
+    /// Once, if it has nothing to do and there is something: it takes all there is.
     fn wake_writer(&self) {
         let mut queue = self.queue.lock();
         if queue.is_idle && !queue.waiting.is_empty() {
-            // Once: it takes all there is.
             queue.is_idle = false;
             drop(queue);
             self.arrived.notify_one();

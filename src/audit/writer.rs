@@ -206,9 +206,9 @@ impl Writer {
 
     /// Says what became of records.
     fn hand_back(&mut self, waiting: &mut Vec<Waiting>, written: Result<(), Unwritten>) {
-        for Waiting { told, .. } in waiting.drain(..) {
-            match told {
-                Some(told) => self.bundle.add(told),
+        for Waiting { waiter, .. } in waiting.drain(..) {
+            match waiter {
+                Some(waiter) => self.bundle.add(waiter),
                 None if written.is_err() => self.shared.lose(1),
                 None => {}
             }

@@ -60,7 +60,8 @@ impl TryFrom<String> for DeletePath {
         if decoded.is_empty() {
             return Err(PathFault::Empty);
         }
-        // Most paths are plain, which is seen at a glance; of others the first fault is told.
+        // Most paths are plain, which is seen at a glance, without a branch for each byte; of others the first
+        // fault is told.
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'\\');
         if !decoded.bytes().fold(true, |all, byte| all & is_plain(byte)) {
             for character in decoded.chars() {

@@ -21,15 +21,14 @@ pub(crate) fn decode(raw: &str) -> Option<Vec<u8>> {
 
 /// Appends the one canonical form: everything outside `A-Z a-z 0-9 - . _ ~` as `%XX`, upper case.
 pub(crate) fn encode_into(target: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|&byte| !is_unreserved(byte)) {
-        let (plain, from) = rest.split_at(at);
-        target.extend_from_slice(plain);
-        let Some((&byte, after)) = from.split_first() else { break };
-        target.extend_from_slice(&[b'%', upper_digit(byte >> 4), upper_digit(byte & 0xF)]);
-        rest = after;
+    for run in text.chunk_by(|&one, &next| is_unreserved(one) && is_unreserved(next)) {
+        match run {
+            &[byte] if !is_unreserved(byte) => {
+                target.extend_from_slice(&[b'%', upper_digit(byte >> 4), upper_digit(byte & 0xF)]);
+            }
+            plain => target.extend_from_slice(plain),
+        }
     }
-    target.extend_from_slice(rest);
 }
 
 fn is_unreserved(byte: u8) -> bool {

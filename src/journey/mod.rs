@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use self::record::Record;
 use self::wellformed::Intent;
-use crate::audit::Desk;
+use crate::audit::{Attendant, Desk};
 use crate::authenticate::{Identified, Proof, Unproven};
 use crate::config::RateLimitHeaders;
 use crate::delete::Route;
@@ -50,28 +50,23 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(gateway: Arc<Gateway>, lines: Lines) -> Arc<Self> {
-        let desk = gateway.audit().cloned().map(Desk::of);
-        Arc::new(Self {
+    /// With what has to run beside it where there is a journal.
+    pub(crate) fn new(gateway: Arc<Gateway>, lines: Lines) -> (Arc<Self>, Option<Attendant>) {
+        let (desk, attendant) = gateway.audit().cloned().map(Desk::of).unzip();
+        let worker = Arc::new(Self {
             desk,
             gateway,
             upstream: Client::default(),
             limit_store: StoreClient::of_worker(),
             lines,
-        })
+        });
+        (worker, attendant)
     }
 
     /// To be called once in the worker's runtime, before it serves.
     pub(crate) fn prepare(&self) {
         if let Some(store) = &self.gateway.in_force().limit_store {
             self.limit_store.prepare(store);
-        }
-    }
-
-    /// What this worker does beside serving, for as long as its runtime lives.
-    pub(crate) async fn attend(self: Arc<Self>) {
-        if let Some(desk) = &self.desk {
-            desk.attend().await;
         }
     }
 
@@ -153,18 +148,14 @@ impl Worker {
         record.can_be_kept()?; // Before it is charged to a limit.
         let admission = self.admit(permit, &place, &in_force).await?;
         record.admitted(&admission);
-        let sent = match record.intend(deadline).await {
-            // Before it is sent, it is in the journal.
-            Ok(()) => self.forward(&admission, &place, &in_force, deadline, record).await,
-            Err(refusal) => Err(refusal),
-        };
-        if sent.is_err() || in_force.snapshot.limit_headers == RateLimitHeaders::All {
-            record.stands(in_force.limits.told(&admission));
+        let mut answered = self.forward(&admission, &place, &in_force, deadline, record).await;
+        if answered.is_err() || in_force.snapshot.limit_headers == RateLimitHeaders::All {
+            record.stands(in_force.limits.told(&admission)); // Made only for who is told.
         }
-        sent.map(|mut response| {
+        if let Ok(response) = &mut answered {
             record.tell(response.headers_mut());
-            response
-        })
+        }
+        answered
     }
 
     /// The decision alone: nothing is sent, and no limit is charged.
@@ -240,7 +231,7 @@ impl Worker {
         self.gateway.metrics().identity.handshakes_failed.inc();
     }
 
-    /// Sends what was admitted, a second time if SMH rejected the token and there is another one.
+    /// Records and sends what was admitted, a second time if SMH rejected the token and there is another one.
     async fn forward(
         &self,
         admission: &Admission,
@@ -249,6 +240,7 @@ impl Worker {
         deadline: Instant,
         record: &mut Record,
     ) -> Result<Response<Bytes>, Refusal> {
+        record.intend(deadline).await?; // Before it is sent, it is in the journal.
         let permit = admission.permit();
         let settings = &in_force.upstream;
         let may_send = || !self.gateway.alarms().halts().contains(&permit.tenant().name);

@@ -49,8 +49,8 @@ pub(super) struct Record {
     /// The configuration that decided.
     decided_by: Option<Arc<Snapshot>>,
     kept: Kept,
-    /// As JSON, once it is settled.
-    known: Vec<u8>,
+    /// What is known before it is sent, as JSON fields, from when that does not change any more.
+    known: Option<Vec<u8>>,
 }
 
 /// Of a W3C Trace Context, level 1, section 3.2.2.3: 32 hexadecimal digits in lower case.
@@ -123,7 +123,7 @@ impl Record {
             trace_id: None,
             decided_by: None,
             kept: Kept::Not,
-            known: Vec::new(),
+            known: None,
         }
     }
 

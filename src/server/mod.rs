@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use self::connection::Accepted;
 use self::listen::{Listening, Share};
+use crate::audit::Attendant;
 use crate::authenticate::PeerAddress;
 use crate::gateway::{Gateway, Phase};
 use crate::journey::Worker;
@@ -58,7 +59,7 @@ impl Server {
     fn add_worker(
         &mut self,
         index: usize,
-        worker: Arc<Worker>,
+        (worker, attendant): (Arc<Worker>, Option<Attendant>),
         sockets: Vec<Listening>,
     ) -> io::Result<()> {
         let gateway = Arc::clone(&self.gateway);
@@ -68,7 +69,7 @@ impl Server {
             sockets.into_iter().map(Open::of).collect::<io::Result<_>>()?
         };
         let run = move || {
-            runtime.block_on(run(gateway, worker, listeners));
+            runtime.block_on(run(gateway, worker, attendant, listeners));
             // Dropping it would wait for name look-ups and file reads that may never end.
             runtime.shutdown_background();
         };
@@ -138,10 +139,17 @@ impl Open {
 }
 
 /// One worker, until the gateway is over.
-async fn run(gateway: Arc<Gateway>, worker: Arc<Worker>, listeners: Vec<Open>) {
+async fn run(
+    gateway: Arc<Gateway>,
+    worker: Arc<Worker>,
+    attendant: Option<Attendant>,
+    listeners: Vec<Open>,
+) {
     let mut phase = gateway.phase();
     worker.prepare();
-    spawn(Arc::clone(&worker).attend());
+    if let Some(attendant) = attendant {
+        spawn(attendant.attend());
+    }
     for listener in listeners {
         spawn(accept(Arc::clone(&gateway), Arc::clone(&worker), listener));
     }

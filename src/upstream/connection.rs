@@ -164,6 +164,7 @@ where
 {
     let (sender, driver) = http1::Builder::new()
         .writev(false)
+        // For the answer: hyper's server writes its names as they were read here.
         .preserve_header_case(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))

@@ -280,10 +280,10 @@ async fn whole(response: Response<Incoming>, most: usize) -> Result<Answer, Fail
         return Err(failed(UpstreamFault::Incomplete, "where the answer ends is not known"));
     }
     let mut body = Limited::new(body, most);
-    let mut whole = Whole::default();
+    let mut pieces = Pieces::default();
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(frame) => whole.add(frame.into_data().unwrap_or_default()),
+            Ok(frame) => pieces = pieces.and(frame.into_data().unwrap_or_default()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 return Err(failed(UpstreamFault::TooLarge, "the body is too large"));
             }
@@ -294,30 +294,37 @@ async fn whole(response: Response<Incoming>, most: usize) -> Result<Answer, Fail
     if head.version == Version::HTTP_2 && !body.is_end_stream() {
         return Err(failed(UpstreamFault::Incomplete, "the stream was reset"));
     }
-    Ok(Answer::new(head, whole.end()))
+    Ok(Answer::new(head, pieces.whole()))
 }
 
-/// A body in the making. Most come at once, and are not copied.
+/// A body in the making. Most come in one piece, which is not copied.
 #[derive(Default)]
-struct Whole {
-    first: Bytes,
-    all: BytesMut,
+enum Pieces {
+    #[default]
+    None,
+    One(Bytes),
+    Many(BytesMut),
 }
 
-impl Whole {
-    fn add(&mut self, data: Bytes) {
-        if self.first.is_empty() {
-            self.first = data;
-            return;
+impl Pieces {
+    fn and(self, piece: Bytes) -> Self {
+        match self {
+            same if piece.is_empty() => same,
+            Self::None => Self::One(piece),
+            Self::One(first) => Self::Many(BytesMut::from(first)).and(piece),
+            Self::Many(mut all) => {
+                all.extend_from_slice(&piece);
+                Self::Many(all)
+            }
         }
-        if self.all.is_empty() {
-            self.all.extend_from_slice(&self.first);
-        }
-        self.all.extend_from_slice(&data);
     }
 
-    fn end(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    fn whole(self) -> Bytes {
+        match self {
+            Self::None => Bytes::new(),
+            Self::One(piece) => piece,
+            Self::Many(all) => all.freeze(),
+        }
     }
 }
 
@@ -372,3 +379,21 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The same for a list of a hundred items, whose paths SMH may write in escapes.
 const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(pieces: &[&Bytes]) -> Bytes {
+        let pieces = pieces.iter().copied().cloned();
+        pieces.fold(Pieces::default(), Pieces::and).whole()
+    }
+
+    #[test]
+    fn a_body_in_one_piece_is_not_copied_and_one_in_many_is_whole() {
+        let (none, one, two) = (Bytes::new(), Bytes::from("one"), Bytes::from("two"));
+        assert_eq!(pieces(&[&none, &one, &none]).as_ptr(), one.as_ptr());
+        assert_eq!(pieces(&[]), none);
+        assert_eq!(pieces(&[&one, &none, &two, &one]), "onetwoone");
+    }
+}

@@ -29,10 +29,6 @@ use tracing_subscriber::prelude::*;
 
 use self::terminal::Terminal;
 
-/// A delete allocates some thirty times, and mostly what another one has just given back.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// An authenticating, token-injecting gateway for file deletes on Tencent SMH.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]

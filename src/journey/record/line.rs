@@ -26,13 +26,13 @@ impl Record {
     pub(super) fn settle_known(&mut self) {
         let mut known = Vec::with_capacity(512);
         self.write_known(&mut JsonLine::inside(&mut known));
-        self.known = known;
+        self.known = Some(known);
     }
 
     /// What is known before it is sent.
     pub(super) fn write_known(&self, line: &mut JsonLine<'_>) {
-        if !self.known.is_empty() {
-            line.raw(&self.known);
+        if let Some(known) = &self.known {
+            line.raw(known);
             return;
         }
         line.text("request_id", self.id.as_str());

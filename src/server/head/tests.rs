@@ -30,6 +30,14 @@ fn a_well_formed_head_is_whole() {
 }
 
 #[test]
+fn a_token_has_letters_digits_and_fifteen_signs() {
+    for byte in 0..=u8::MAX {
+        let is_one = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        assert_eq!(is_token(byte), is_one, "{byte}");
+    }
+}
+
+#[test]
 fn a_body_is_known_by_its_length_or_its_coding() {
     let body = |fields| {
         let Vetted::Whole { body, .. } = with(fields) else { panic!("{fields}") };
