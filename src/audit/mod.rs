@@ -4,6 +4,7 @@
 //! awaits it; one write, and one `fdatasync`, is for all that came meanwhile.
 
 mod desk;
+mod start;
 mod unfinished;
 mod writer;
 
@@ -17,12 +18,13 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::journal::{Durability, Head, Keep};
+use crate::log::JsonLine;
 use crate::metrics::AuditMetrics;
 
 use self::desk::{Tray, Waiter};
 
 pub use self::desk::{Attendant, Desk, Written};
-pub use self::writer::StartError;
+pub use self::start::StartError;
 
 /// What gateway.yaml says under `audit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,6 +287,15 @@ impl Shared {
         }
         hangs
     }
+}
+
+/// The fields of a record that is about no delete.
+fn body(event: &str, fields: impl FnOnce(&mut JsonLine<'_>)) -> Vec<u8> {
+    let mut body = Vec::with_capacity(256);
+    let mut line = JsonLine::inside(&mut body);
+    line.now().text("event", event);
+    fields(&mut line);
+    body
 }
 
 /// The journal puts fields of its own into the object.

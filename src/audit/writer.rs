@@ -1,130 +1,15 @@
 //! The thread that writes a journal.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::audit::desk::Bundle;
-use crate::audit::unfinished::unfinished;
-use crate::audit::{Audit, AuditPlan, Queue, Shared, Unwritten, Waiting, without_braces};
-use crate::journal::{Appender, Head, OpenError, Recovered, Rotated, all_rotated, compress, prune};
-use crate::log::JsonLine;
-use crate::metrics::AuditMetrics;
+use crate::audit::{AuditPlan, Shared, Unwritten, Waiting, body};
+use crate::journal::{Appender, Head, Recovered, Rotated, all_rotated, compress, prune};
 
-/// Why a journal cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// It cannot be opened.
-    #[error("`audit.file` cannot be used: {0}")]
-    Open(#[from] OpenError),
-    /// It cannot be read or written.
-    #[error("`audit.file` cannot be used: {0}: {1}")]
-    Io(PathBuf, #[source] std::io::Error),
-}
-
-impl Audit {
-    /// Opens the journal, says in it that a gateway begins, and which deletes an earlier one left without
-    /// their outcome. `policy` is the hash of what is in force. Blocks on the disk.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub fn start(plan: AuditPlan, policy: &str, metrics: AuditMetrics) -> Result<Self, StartError> {
-        let (mut appender, recovered) = Appender::open(&plan.file)?;
-        let fail = |error| StartError::Io(plan.file.clone(), error);
-        let left = unfinished(appender.path()).map_err(fail)?;
-        let run = begin(&mut appender, &recovered, policy, left.len());
-        for intent in &left {
-            appender.add(&intent.closing_body());
-        }
-        appender.commit(plan.durability).map_err(fail)?;
-        tell(&plan, &recovered, &left, appender.head());
-        metrics.is_up.set(1);
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::default()),
-            arrived: Condvar::new(),
-            trays: Mutex::default(),
-            head: Mutex::new(appender.head()),
-            fault: Mutex::new(None),
-            is_broken: AtomicBool::new(false),
-            reopen: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
-            writing: AtomicU64::new(0),
-            hung: AtomicBool::new(false),
-            started: Instant::now(),
-            metrics,
-        });
-        let writer = Writer::new(appender, plan.clone(), Arc::clone(&shared));
-        let thread = thread::Builder::new().name("journal".to_owned()).spawn(|| writer.work());
-        let thread = Mutex::new(Some(thread.map_err(fail)?));
-        Ok(Self {
-            plan,
-            shared,
-            run,
-            deletes: AtomicU64::new(0),
-            strangers: AtomicU64::new(0),
-            thread,
-        })
-    }
-}
-
-fn begin(appender: &mut Appender, recovered: &Recovered, policy: &str, left: usize) -> u64 {
-    appender.add(&body("start", |line| {
-        line.text("version", env!("CARGO_PKG_VERSION"));
-        line.number("pid", u64::from(std::process::id()));
-        line.text("policy", policy);
-        if let Some((_, bytes)) = &recovered.torn {
-            line.number("torn_bytes", *bytes);
-        }
-        line.number("unfinished", left as u64);
-    }));
-    appender.added()
-}
-
-fn tell(plan: &AuditPlan, recovered: &Recovered, left: &[super::unfinished::Intent], head: Head) {
-    let file = plan.file.display();
-    if let Some((aside, bytes)) = &recovered.torn {
-        let aside = aside.display();
-        tracing::warn!(%file, %aside, bytes, "the last line of the journal had no end: it was put aside");
-    }
-    if let Some(head) = recovered.missing_to {
-        tracing::error!(
-            %file, %head,
-            "the journal does not end with its last record: its file was moved to where it is not looked for, or cut"
-        );
-    }
-    for intent in left.iter().take(MOST_NAMED) {
-        let (tenant, path, request_id) = intent.names();
-        tracing::error!(
-            tenant,
-            path,
-            request_id,
-            "an earlier gateway ended before it heard what became of this delete"
-        );
-    }
-    if left.len() > MOST_NAMED {
-        tracing::error!(
-            more = left.len() - MOST_NAMED,
-            "and of more: `audit list --outcome unknown`"
-        );
-    }
-    tracing::info!(target: "smh_gateway::audit", %file, %head, "the journal is open");
-}
-
-/// The fields of a record, without braces.
-fn body(event: &str, fields: impl FnOnce(&mut JsonLine<'_>)) -> Vec<u8> {
-    let mut object = Vec::with_capacity(256);
-    let mut line = JsonLine::new(&mut object);
-    line.now().text("event", event);
-    fields(&mut line);
-    line.end();
-    without_braces(&object).to_vec()
-}
-
-struct Writer {
+pub(super) struct Writer {
     appender: Appender,
     plan: AuditPlan,
     shared: Arc<Shared>,
@@ -138,7 +23,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(appender: Appender, plan: AuditPlan, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(appender: Appender, plan: AuditPlan, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
         let head_told = (appender.head(), now);
         Self {
@@ -154,7 +39,7 @@ impl Writer {
         }
     }
 
-    fn work(mut self) {
+    pub(super) fn work(mut self) {
         self.tend();
         let (mut bodies, mut waiting) = (Vec::new(), Vec::new());
         loop {
@@ -405,7 +290,5 @@ const ROTATE_AGAIN: Duration = Duration::from_secs(60);
 
 /// So much of the journal can be proved by what is kept elsewhere.
 const TELL_HEAD_EACH: Duration = Duration::from_secs(600);
-
-const MOST_NAMED: usize = 100;
 
 const ROOM_BYTES: usize = 256 * 1024;
