@@ -5,27 +5,16 @@
 
 Each row compares a small gateway with a large one, one after the other in each round, on the same machine: one worker
 alone on the first core, wrk and nginx (as SMH) on the last. CPU is user and system time of the gateway's process. Needs
-wrk and nginx (Debian), two cores, and a limit of open files above 22,000 for the last row.
+wrk and nginx (Debian), two cores, and a limit of open files above 11,000 for the last row. Load and measuring are those of `peers/bench.py`.
 """
-import argparse, hashlib, os, random, re, resource, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+import argparse, hashlib, os, random, resource, shutil, socket, statistics, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "benches/peers"))
+import bench
+
 GATEWAY = os.path.join(ROOT, "target/release/smh-gateway")
-CORES = sorted(os.sched_getaffinity(0))
-TICK = os.sysconf("SC_CLK_TCK")
-LOAD = """
-local lines, next = {}, 0
-function init(args)
-  for line in io.lines(args[1]) do
-    local path, key = line:match("^(%S+)\\t(%S+)$")
-    lines[#lines + 1] = wrk.format("DELETE", path, { Authorization = "Bearer " .. key })
-  end
-end
-function request()
-  next = next % #lines + 1
-  return lines[next]
-end
-"""
 ROWS = {
     "callers": ({"callers": 16}, {"callers": 10_000}),
     "tenants": ({"tenants": 16}, {"tenants": 10_000}),
@@ -34,12 +23,6 @@ ROWS = {
     "connections, 64 of them busy": ({"idle": 0}, {"idle": 9_936}),
 }
 USUAL = {"callers": 16, "tenants": 16, "rules": 20, "limits": 3, "idle": 0}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def key(number):
@@ -83,29 +66,15 @@ def write_files(folder, size, port, upstream):
         for n in range(20_000):
             caller = 0 if len(tenants) > 16 else draw.randrange(size["callers"])
             tenant = draw.choice(tenants) if caller == 0 else f"t{caller % 16}"
-            f.write(f"/v1/files/{tenant}/2026/q1/team-{n % 23}/report-{n:05d}.docx\t{key(caller)}\n")
-    with open(os.path.join(folder, "load.lua"), "w") as f:
-        f.write(LOAD)
+            f.write(f"/v1/files/{tenant}/2026/q1/team-{n % 23}/report-{n:05d}.docx\tBearer {key(caller)}\n")
 
 
-def cpu(pid):
-    with open(f"/proc/{pid}/stat") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def rss(pid):
-    with open(f"/proc/{pid}/status") as f:
-        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1)) / 1024
-
-
-def measure(size, upstream, secs):
-    folder, port = tempfile.mkdtemp(), free_port()
-    pin = lambda cores: lambda: os.sched_setaffinity(0, cores)
-    idle = []
+def measure(size, upstream, secs, base):
+    """CPU of a delete in microseconds, and the gateway's memory in MiB."""
+    folder, port = tempfile.mkdtemp(dir=base), bench.free_port()
     write_files(folder, size, port, upstream)
-    gateway = subprocess.Popen([GATEWAY, "serve", "--config", os.path.join(folder, "gateway.yaml")],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=pin([CORES[0]]))
+    gateway = bench.Proc([GATEWAY, "serve", "--config", os.path.join(folder, "gateway.yaml")], folder, cpus=bench.CORES[:1])
+    idle = []
     try:
         for _ in range(200):
             try:
@@ -115,22 +84,21 @@ def measure(size, upstream, secs):
                 time.sleep(0.05)
         for _ in range(size["idle"]):
             idle.append(socket.create_connection(("127.0.0.1", port)))
-        load = ["wrk", "-t1", "-c64", "-s", os.path.join(folder, "load.lua"), f"http://127.0.0.1:{port}", "--", os.path.join(folder, "load.txt")]
-        run = lambda s: subprocess.run(load[:1] + [f"-d{s}s"] + load[1:], capture_output=True, text=True, preexec_fn=pin([CORES[-1]])).stdout
-        run(1)
-        before = cpu(gateway.pid)
-        out = run(secs)
-        used = cpu(gateway.pid) - before
-        deletes = int(re.search(r"(\d+) requests in", out).group(1))
-        if "Non-2xx" in out or "Socket errors" in out or not deletes:
-            raise SystemExit("not every delete went through:\n" + out)
-        return used / deletes * 1e6, rss(gateway.pid)
+        load = lambda s, check: bench.wrk(port, os.path.join(folder, "load.txt"), s, 64, bench.CORES[-1:], check=check)
+        warm = load(1, True)
+        gateway.refresh()
+        before = bench.cpu_s(gateway.pids)
+        run = load(secs, False)
+        used = bench.cpu_s(gateway.pids) - before
+        errors = sum(run[kind] for kind in ("connect", "read", "write", "status", "timeout"))
+        if warm["bad"] or not warm["checked"] or errors or not run["requests"]:
+            raise SystemExit(f"not every delete went through: {warm['first_bad']} {errors}\n" + gateway.tail())
+        return used / run["requests"] * 1e6, bench.mem_kib(gateway.pids)[0] / 1024
     finally:
-        for s in idle:
-            s.close()
-        gateway.send_signal(signal.SIGTERM)
-        gateway.wait()
-        shutil.rmtree(folder)
+        for connection in idle:
+            connection.close()
+        gateway.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main():
@@ -140,29 +108,26 @@ def main():
     a = arguments.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder, upstream = tempfile.mkdtemp(), free_port()
-    with open(os.path.join(folder, "nginx.conf"), "w") as f:
-        f.write(f"worker_processes 1; daemon off; pid {folder}/pid; error_log /dev/null;\nevents {{ worker_connections 1024; }}\n"
-                f"http {{ access_log off; keepalive_requests 100000000; server {{ listen 127.0.0.1:{upstream};\n"
-                "  location / { default_type application/json; return 200 '{\"recycledItemId\":1221}'; } } }\n")
-    nginx = subprocess.Popen(["nginx", "-c", os.path.join(folder, "nginx.conf"), "-e", "/dev/null"], stderr=subprocess.DEVNULL,
-                             preexec_fn=lambda: os.sched_setaffinity(0, [CORES[-1]]))
+    base = tempfile.mkdtemp(prefix="growth-")
+    os.chmod(base, 0o755)
+    upstream = bench.start_upstream(base, bench.CORES[-1:])
     try:
         print("| grows | from, µs | to, µs | times, same round | memory, MiB |\n|---|---|---|---|---|")
         for name, (small, large) in ROWS.items():
-            pairs = [(measure(USUAL | small, upstream, a.secs), measure(USUAL | large, upstream, a.secs)) for _ in range(a.rounds)]
-            median = lambda values: statistics.median(values)
-            times = [after[0] / before[0] for before, after in pairs]
+            one = lambda size: measure(USUAL | size, upstream.port, a.secs, base)
+            pairs = [(one(small), one(large)) for _ in range(a.rounds)]
+            before, after = ([pair[side] for pair in pairs] for side in (0, 1))
+            middle = lambda side, figure: statistics.median(measured[figure] for measured in side)
+            times = [large_one[0] / small_one[0] for small_one, large_one in pairs]
             (what, start), (_, end) = list(small.items())[0], list(large.items())[0]
-            if what == "idle":
-                start, end = start + 64, end + 64
-            print(f"| {name}: {start:,} to {end:,} | {median([b[0] for b, _ in pairs]):.1f} | {median([g[0] for _, g in pairs]):.1f} | "
-                  f"{median(times):.2f} ({min(times):.2f} to {max(times):.2f}) | {median([b[1] for b, _ in pairs]):.0f} to {median([g[1] for _, g in pairs]):.0f} |", flush=True)
+            busy = 64 if what == "idle" else 0
+            print(f"| {name}: {start + busy:,} to {end + busy:,} | {middle(before, 0):.1f} | {middle(after, 0):.1f} | "
+                  f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) | "
+                  f"{middle(before, 1):.0f} to {middle(after, 1):.0f} |", flush=True)
     finally:
-        nginx.terminate()
-        nginx.wait()
-        shutil.rmtree(folder)
+        upstream.stop()
+        shutil.rmtree(base, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
