@@ -656,34 +656,22 @@ def report(res, a):
             u, b = statistics.median(r["proxy_cores"] for r in x), statistics.median(r["core_busy"][CORES[-1]] for r in x)
             P(f"| {p} | {med(x, 'cpu_us_per_req', '{:.1f}')} | {ratio(R, 'w1', p)} | {med(x, 'rps')} | {u:.0%} | {b:.0%} | {'yes' if u >= 0.95 else 'NO: a lower bound'} | {med(x, 'p50_us', rng=False)} / {med(x, 'p99_us', rng=False)} |")
         P("")
-    if any(r["mode"] == "w2" for r in R):
-        P("## 2 workers, nothing pinned: proxy, upstream and load generator share both cores\n")
-        P("Requests/s here is the whole box's, not the proxy's; CPU per request is the proxy's own.\n")
-        P("| peer | CPU µs/request | requests/s of the whole box | cores the proxy used |")
-        P("|---|---|---|---|")
-        for p in peers:
-            x = g(p, "w2")
-            if x:
-                P(f"| {p} | {med(x, 'cpu_us_per_req', '{:.1f}')} | {med(x, 'rps')} | {med(x, 'proxy_cores', '{:.2f}', rng=False)} |")
-        P("")
-    if any(r["mode"] == "log" for r in R):
-        P("## 1 worker as above, access log on\n")
-        P("| peer | CPU µs/request | requests/s |")
-        P("|---|---|---|")
-        for p in peers:
-            x = g(p, "log")
-            if x:
-                P(f"| {p} | {med(x, 'cpu_us_per_req', '{:.1f}')} | {med(x, 'rps')} |")
-        P("")
-    if any(r["mode"] == "lat" for r in R):
-        P(f"## Latency at a fixed moderate rate (1 worker, pinned as above; {res['conns']} connections, think time 1–{2 * res['think'] - 1} ms)\n")
-        P("| peer | rate, requests/s | p50 µs | p99 µs | p99.9 µs | CPU µs/request at this rate |")
-        P("|---|---|---|---|---|---|")
-        for p in peers:
-            x = g(p, "lat")
-            if x:
-                P(f"| {p} | {med(x, 'rps', rng=False)} | {med(x, 'p50_us')} | {med(x, 'p99_us')} | {med(x, 'p999_us')} | {med(x, 'cpu_us_per_req', '{:.1f}', rng=False)} |")
-        P("")
+    cpu = lambda x, rng=True: med(x, "cpu_us_per_req", "{:.1f}", rng)
+    for mode, title, heads, cells in (
+            ("w2", "2 workers, nothing pinned: proxy, upstream and load generator share both cores\n\n"
+             "Requests/s here is the whole box's, not the proxy's; CPU per request is the proxy's own.",
+             ["CPU µs/request", "requests/s of the whole box", "cores the proxy used"],
+             lambda x: [cpu(x), med(x, "rps"), med(x, "proxy_cores", "{:.2f}", rng=False)]),
+            ("log", "1 worker as above, access log on", ["CPU µs/request", "requests/s"], lambda x: [cpu(x), med(x, "rps")]),
+            ("lat", f"Latency at a fixed moderate rate (1 worker, pinned as above; {res['conns']} connections, think time 1–{2 * res['think'] - 1} ms)",
+             ["rate, requests/s", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs/request at this rate"],
+             lambda x: [med(x, "rps", rng=False), med(x, "p50_us"), med(x, "p99_us"), med(x, "p999_us"), cpu(x, False)])):
+        if any(r["mode"] == mode for r in R):
+            P(f"## {title}\n\n| peer | " + " | ".join(heads) + " |\n|---|" + "---|" * len(heads))
+            for p in peers:
+                if g(p, mode):
+                    P(f"| {p} | " + " | ".join(cells(g(p, mode))) + " |")
+            P("")
     if any(r["mode"] == "idle" for r in R):
         n = next(r["conns"] for r in R if r["mode"] == "idle")
         P(f"## Memory (1 worker, all processes of the proxy): idle, and with {n} open idle keep-alive connections\n")
