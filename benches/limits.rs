@@ -54,11 +54,18 @@ fn limits(c: &mut Criterion) {
         rule("daily", per(true, true, false, false), rate(4_000_000_000, 60)),
         rule("library", per(false, false, true, false), rate(900_000_000, 1)),
     ];
+    let hundred = (0..100).map(|n| {
+        let per = per(n % 3 != 1, n % 3 != 0, false, false);
+        rule(&format!("limit {n}"), per, rate(900_000_000, 1))
+    });
+    let hundred = hundred.collect();
     let by_user = vec![rule("per user", per(false, false, false, true), rate(900_000_000, 1))];
     let mut group = c.benchmark_group("limits");
-    for (name, rules, query) in
-        [("three", three, ""), ("one by user_id", by_user, "?user_id=user-1234")]
-    {
+    for (name, rules, query) in [
+        ("three", three, ""),
+        ("a hundred", hundred, ""),
+        ("one by user_id", by_user, "?user_id=user-1234"),
+    ] {
         let limits = Limits::new(rules, Sharing::Alone, Instant::now());
         // What a permit costs is not what is measured: it goes round.
         let mut held = Some(permit(query));

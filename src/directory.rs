@@ -30,6 +30,11 @@ impl Fingerprint {
         let first = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
         Self(NonZeroU64::new(first).unwrap_or(NonZeroU64::MIN))
     }
+
+    /// Not 0.
+    pub(crate) fn number(self) -> u64 {
+        self.0.get()
+    }
 }
 
 /// 16 hexadecimal digits.

@@ -130,6 +130,15 @@ impl PathGlob {
         }
     }
 
+    /// The last segment of every path that matches, where it is only one.
+    #[must_use]
+    pub fn last_segment(&self) -> Option<&str> {
+        match self.0.last()? {
+            Part::Segment(glob) => glob.literal(),
+            Part::AnySegments => None,
+        }
+    }
+
     /// Whether the whole path matches. Backtracks to the last `**` alone, so the time is bounded
     /// by the product of the two lengths.
     #[must_use]

@@ -1,6 +1,7 @@
 //! Whose share is counted.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use crate::directory::Fingerprint;
 use crate::ids::UserId;
@@ -50,7 +51,7 @@ impl Per {
 }
 
 /// Whose share it is: what a limit is `per`, the rest left out. The same in every process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
 pub struct Key {
     /// The caller's.
     pub caller: Option<Fingerprint>,
@@ -65,6 +66,15 @@ pub struct Key {
 impl Key {
     const fn parts(self) -> [Option<Fingerprint>; 4] {
         [self.caller, self.tenant, self.library, self.user_id]
+    }
+}
+
+/// Four words: no fingerprint is 0, so that is what is left out.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for part in self.parts() {
+            state.write_u64(part.map_or(0, Fingerprint::number));
+        }
     }
 }
 

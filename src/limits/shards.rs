@@ -29,9 +29,18 @@ impl<T> Shards<T> {
 
     /// The part that a key belongs to.
     pub(super) fn lock(&self, key: &impl Hash) -> MutexGuard<'_, T> {
-        let hash = self.hasher.hash_one(key);
-        // The remainder of a division by SHARDS fits in any integer.
-        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        self.lock_by(self.hash(key))
+    }
+
+    /// What decides on a key's part, and can decide on its place there as well.
+    pub(super) fn hash(&self, key: &impl Hash) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// The part that a key with this hash belongs to.
+    pub(super) fn lock_by(&self, hash: u64) -> MutexGuard<'_, T> {
+        // In the middle: a table looks at both ends. The remainder of a division by SHARDS fits in any integer.
+        let index = usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0);
         self.shards.get(index).unwrap_or(&self.shards[0]).lock()
     }
 

@@ -8,18 +8,18 @@ use crate::limits::quota::Quota;
 use crate::limits::{Admission, Limits};
 use crate::refusal::render::whole_seconds;
 
-/// One limit after a delete was charged to it.
+/// One limit after a delete was charged to it: what that means is worked out for those who are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     position: usize,
-    left: u32,
+    quota: Quota,
     /// Until nothing is used of it any more, in nanoseconds.
     whole_in: u64,
 }
 
 impl Standing {
     pub(super) fn new(position: usize, quota: Quota, used: u64) -> Self {
-        Self { position, left: quota.left(used), whole_in: used }
+        Self { position, quota, whole_in: used }
     }
 }
 
@@ -42,6 +42,7 @@ impl Limits {
             let rule = &limit.rule;
             let separator = if told.policy.is_empty() { "" } else { ", " };
             let window = whole_seconds(rule.rate.window());
+            let left = standing.quota.left(standing.whole_in);
             let whole_in = whole_seconds(Duration::from_nanos(standing.whole_in));
             // Writing to a string cannot fail. A name has neither quotes nor backslashes.
             let _ = write!(
@@ -50,8 +51,7 @@ impl Limits {
                 rule.name,
                 rule.rate.count()
             );
-            let _ =
-                write!(told.limit, "{separator}\"{}\";r={};t={whole_in}", rule.name, standing.left);
+            let _ = write!(told.limit, "{separator}\"{}\";r={};t={whole_in}", rule.name, left);
         }
         (!told.policy.is_empty()).then_some(told)
     }

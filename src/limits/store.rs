@@ -1,8 +1,7 @@
 //! Where what is used of one limit is kept in this process: a bounded map from key to a time.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::limits::key::Key;
 use crate::limits::shards::{SHARDS, Shards};
@@ -43,12 +42,21 @@ pub(super) struct Store {
 }
 
 struct Shard {
-    states: HashMap<Key, State, RandomState>,
+    /// By the hash that chose the shard: a key is hashed once a charge.
+    places: HashTable<Place>,
     /// Of all keys that found no place.
     surplus: State,
     sweep_at: usize,
     /// Not before this: where all are in use, every new key would look at each of them in vain.
     sweep_after: u64,
+}
+
+/// One key's own.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    hash: u64,
+    key: Key,
+    state: State,
 }
 
 /// The moment at which nothing is used any more.
@@ -67,7 +75,7 @@ impl State {
 impl Store {
     pub(super) fn new(max_keys: usize, surplus: Surplus) -> Self {
         let shard = || Shard {
-            states: HashMap::default(),
+            places: HashTable::new(),
             surplus: State::default(),
             sweep_at: FIRST_SWEEP,
             sweep_after: 0,
@@ -77,9 +85,10 @@ impl Store {
 
     /// Lets what is used be changed, in one step.
     pub(super) fn change<T>(&self, key: &Key, now: u64, change: impl FnOnce(&mut Usage) -> T) -> T {
-        let mut shard = self.shards.lock(key);
+        let hash = self.shards.hash(key);
+        let mut shard = self.shards.lock_by(hash);
         let mut forgotten = State::default();
-        let state = match shard.place(key, now, self.keys_a_shard) {
+        let state = match shard.place(hash, key, now, self.keys_a_shard) {
             Ok(state) => state,
             Err(surplus) if self.surplus == Surplus::Shares => surplus,
             Err(_) => &mut forgotten,
@@ -92,10 +101,11 @@ impl Store {
 
     /// What is used. Changes nothing.
     pub(super) fn used(&self, key: &Key, now: u64) -> u64 {
-        let shard = self.shards.lock(key);
-        let is_full = shard.states.len() >= self.keys_a_shard;
-        let state = match shard.states.get(key) {
-            Some(state) => *state,
+        let hash = self.shards.hash(key);
+        let shard = self.shards.lock_by(hash);
+        let is_full = shard.places.len() >= self.keys_a_shard;
+        let state = match shard.places.find(hash, |place| place.key == *key) {
+            Some(place) => place.state,
             None if is_full && self.surplus == Surplus::Shares => shard.surplus,
             None => State::default(),
         };
@@ -104,8 +114,10 @@ impl Store {
 
     /// Takes what is used in a place of the key's own: what others used in a common one is not its to take.
     pub(super) fn take(&self, key: &Key, now: u64) -> u64 {
-        let mut shard = self.shards.lock(key);
-        shard.states.remove(key).map_or(0, |state| state.usage(now).used)
+        let hash = self.shards.hash(key);
+        let mut shard = self.shards.lock_by(hash);
+        let held = shard.places.find_entry(hash, |place| place.key == *key);
+        held.map_or(0, |held| held.remove().0.state.usage(now).used)
     }
 
     /// Another one in which what is used is turned into something else. What is charged to this one
@@ -116,10 +128,15 @@ impl Store {
             ..state
         };
         let shards = self.shards.map(|old| {
-            let held = old.states.iter().map(|(key, state)| (*key, turned(*state)));
-            let states: HashMap<_, _, _> = held.filter(|(_, state)| state.free_at > now).collect();
-            let sweep_at = (states.len() * 2).max(FIRST_SWEEP);
-            Shard { states, surplus: turned(old.surplus), sweep_at, sweep_after: 0 }
+            let mut places = HashTable::new();
+            for old in &old.places {
+                let state = turned(old.state);
+                if state.free_at > now {
+                    places.insert_unique(old.hash, Place { state, ..*old }, |place| place.hash);
+                }
+            }
+            let sweep_at = (places.len() * 2).max(FIRST_SWEEP);
+            Shard { places, surplus: turned(old.surplus), sweep_at, sweep_after: 0 }
         });
         Self { surplus: self.surplus, keys_a_shard: self.keys_a_shard, shards }
     }
@@ -128,37 +145,51 @@ impl Store {
     pub(super) fn each(&self, now: u64, mut each: impl FnMut(&Key, u64)) {
         for mut shard in self.shards.iter() {
             shard.sweep(now);
-            shard.states.iter().for_each(|(key, state)| each(key, state.usage(now).used));
+            shard.places.iter().for_each(|place| each(&place.key, place.state.usage(now).used));
         }
     }
 
     /// How many keys are held.
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.states.len()).sum()
+        self.shards.iter().map(|shard| shard.places.len()).sum()
     }
 }
 
 impl Shard {
     /// The key's own place, or the common one where there is none left.
-    fn place(&mut self, key: &Key, now: u64, most: usize) -> Result<&mut State, &mut State> {
-        if self.states.len() >= self.sweep_at.min(most) && !self.states.contains_key(key) {
+    fn place(
+        &mut self,
+        hash: u64,
+        key: &Key,
+        now: u64,
+        most: usize,
+    ) -> Result<&mut State, &mut State> {
+        let is_held = |place: &Place| place.key == *key;
+        if self.places.len() >= self.sweep_at.min(most) && self.places.find(hash, is_held).is_none()
+        {
             if now >= self.sweep_after {
                 self.sweep(now);
                 self.sweep_after = now.saturating_add(SWEEP_PAUSE);
             }
-            if self.states.len() >= most {
+            if self.places.len() >= most {
                 return Err(&mut self.surplus);
             }
         }
-        Ok(self.states.entry(*key).or_default())
+        let place = match self.places.entry(hash, is_held, |place| place.hash) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(free) => {
+                free.insert(Place { hash, key: *key, state: State::default() }).into_mut()
+            }
+        };
+        Ok(&mut place.state)
     }
 
     /// Drops the keys of which nothing is used: a fresh key has just the same. Gives the memory
     /// back, and looks again when twice as many are held.
     fn sweep(&mut self, now: u64) {
-        self.states.retain(|_, state| state.free_at > now);
-        self.states.shrink_to_fit();
-        self.sweep_at = (self.states.len() * 2).max(FIRST_SWEEP);
+        self.places.retain(|place| place.state.free_at > now);
+        self.places.shrink_to_fit(|place| place.hash);
+        self.sweep_at = (self.places.len() * 2).max(FIRST_SWEEP);
     }
 }
 

@@ -1,10 +1,15 @@
 //! Which rules can be about a delete at all: found without looking at the others.
 //!
 //! Each rule stands under the condition that the fewest deletes can fulfil: a tenant, a caller or
-//! a first folder; one that could be about any of them stands apart, and is always looked at.
+//! a first folder; one that could be about any of them stands apart, and is always looked at. Beside
+//! its position stands what a path must begin and end with: most are passed over by that, without a look
+//! at the rule itself, which lies elsewhere in memory.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroU32;
+
+use foldhash::fast::FixedState;
 
 use crate::directory::Fingerprint;
 use crate::glob::{NameGlob, NameSet, PathGlob};
@@ -20,13 +25,60 @@ pub struct Known<'n> {
     pub tenants: NameSet<'n>,
 }
 
-/// Positions of rules, in the order of the file.
+/// Rules, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Index {
-    by_tenant: HashMap<Fingerprint, Vec<u32>>,
-    by_caller: HashMap<Fingerprint, Vec<u32>>,
-    by_folder: HashMap<Box<str>, Vec<u32>>,
-    others: Vec<u32>,
+    by_tenant: HashMap<Fingerprint, Vec<Entry>>,
+    by_caller: HashMap<Fingerprint, Vec<Entry>>,
+    by_folder: HashMap<Box<str>, Vec<Entry>>,
+    others: Vec<Entry>,
+}
+
+/// One rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    /// In the file, from 0.
+    position: u32,
+    ends: Ends,
+}
+
+/// The first segment of a path and its last, where it is about one alone. Two may share a mark: then a rule
+/// is looked at in vain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Ends {
+    first: Option<NonZeroU32>,
+    last: Option<NonZeroU32>,
+}
+
+impl Ends {
+    fn of(path: &str) -> Self {
+        let (first, last) = (path.split_once('/'), path.rsplit_once('/'));
+        Self {
+            first: Some(mark(first.map_or(path, |(first, _)| first))),
+            last: Some(mark(last.map_or(path, |(_, last)| last))),
+        }
+    }
+
+    /// What every path has that one of these globs matches.
+    fn of_all(globs: &[PathGlob]) -> Self {
+        let one = |segment: fn(&PathGlob) -> Option<&str>| {
+            let mut marks = globs.iter().map(|glob| segment(glob).map(mark));
+            let first = marks.next()??;
+            marks.all(|other| other == Some(first)).then_some(first)
+        };
+        Self { first: one(PathGlob::first_segment), last: one(PathGlob::last_segment) }
+    }
+
+    fn allow(self, path: Self) -> bool {
+        (self.first.is_none() || self.first == path.first)
+            && (self.last.is_none() || self.last == path.last)
+    }
+}
+
+fn mark(segment: &str) -> NonZeroU32 {
+    let hash = FixedState::default().hash_one(segment);
+    // The remainder fits.
+    NonZeroU32::MIN.saturating_add(u32::try_from(hash % u64::from(u32::MAX)).unwrap_or(0))
 }
 
 impl Index {
@@ -34,14 +86,16 @@ impl Index {
         let tenants = meant.tenants.few(rule.matches.tenants.as_deref());
         let callers = meant.callers.few(rule.matches.callers.as_deref());
         let folders = rule.matches.paths.as_deref().and_then(folders);
+        let ends = rule.matches.paths.as_deref().map(Ends::of_all).unwrap_or_default();
+        let entry = Entry { position, ends };
         match (tenants, callers, folders) {
             (Some(tenants), Some(callers), _) if callers.len() < tenants.len() => {
-                enter(&mut self.by_caller, callers, position);
+                enter(&mut self.by_caller, callers, entry);
             }
-            (Some(tenants), _, _) => enter(&mut self.by_tenant, tenants, position),
-            (None, Some(callers), _) => enter(&mut self.by_caller, callers, position),
-            (None, None, Some(folders)) => enter(&mut self.by_folder, folders, position),
-            (None, None, None) => self.others.push(position),
+            (Some(tenants), _, _) => enter(&mut self.by_tenant, tenants, entry),
+            (None, Some(callers), _) => enter(&mut self.by_caller, callers, entry),
+            (None, None, Some(folders)) => enter(&mut self.by_folder, folders, entry),
+            (None, None, None) => self.others.push(entry),
         }
     }
 
@@ -57,30 +111,41 @@ impl Index {
             by_folder,
             Some(&self.others),
         ];
-        Candidates(lists.map(|list| list.map(Vec::as_slice).unwrap_or_default()))
+        Candidates {
+            lists: lists.map(|list| list.map(Vec::as_slice).unwrap_or_default()),
+            path: Ends::of(path),
+        }
     }
 }
 
 /// Several ordered lists, as one.
-pub(super) struct Candidates<'i>([&'i [u32]; 4]);
+pub(super) struct Candidates<'i> {
+    lists: [&'i [Entry]; 4],
+    path: Ends,
+}
 
 impl Iterator for Candidates<'_> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
-        let heads = self.0.iter_mut().filter_map(|list| Some((*list.first()?, list)));
+        let path = self.path;
+        for list in &mut self.lists {
+            let next = list.iter().position(|entry| entry.ends.allow(path));
+            *list = next.and_then(|next| list.get(next..)).unwrap_or_default();
+        }
+        let heads = self.lists.iter_mut().filter_map(|list| Some((list.first()?.position, list)));
         let (next, list) = heads.min_by_key(|(head, _)| *head)?;
         *list = list.get(1..).unwrap_or_default();
         Some(next)
     }
 }
 
-fn enter<K: Eq + Hash>(lists: &mut HashMap<K, Vec<u32>>, keys: Vec<K>, position: u32) {
+fn enter<K: Eq + Hash>(lists: &mut HashMap<K, Vec<Entry>>, keys: Vec<K>, entry: Entry) {
     for key in keys {
         let list = lists.entry(key).or_default();
         // Two globs may have the same key.
-        if list.last() != Some(&position) {
-            list.push(position);
+        if list.last() != Some(&entry) {
+            list.push(entry);
         }
     }
 }
@@ -127,5 +192,5 @@ fn folders(globs: &[PathGlob]) -> Option<Vec<Box<str>>> {
 }
 
 /// A rule about more tenants than these is looked at for each delete: a thousand rules then take
-/// a megabyte at most.
+/// three megabytes at most.
 const FEW: usize = 256;
