@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
@@ -60,6 +61,34 @@ pub enum StartError {
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
 }
+
+/// How many files this process may have open, and how many its configuration may come to need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFiles {
+    /// What the system allows, now that it was asked for all it has.
+    pub limit: u64,
+    /// A connection for each that the listeners let in, one to SMH for each delete under way, and some.
+    pub needed: u64,
+}
+
+/// Asks the system for as many open files as it lets this process have: what a shell or systemd starts
+/// a program with (often 1024) is for programs that use `select`.
+///
+/// # Errors
+/// If the system does not tell its limit. That it keeps the lower one is none: it is told as `limit`.
+pub fn raise_open_files(snapshot: &Snapshot) -> io::Result<OpenFiles> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    let callers: usize = snapshot.listeners.iter().map(|plan| plan.bounds.connections).sum();
+    let needed = callers.saturating_add(snapshot.max_in_flight).saturating_add(OTHER_FILES);
+    Ok(OpenFiles {
+        limit: if raised { hard } else { soft },
+        needed: u64::try_from(needed).unwrap_or(u64::MAX),
+    })
+}
+
+/// Listeners, journals, what is read anew, the limit store's and operators' connections.
+const OTHER_FILES: usize = 256;
 
 impl Running {
     /// Binds everything, then serves. `deletes` gets the delete log, if the configuration has one.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smh_gateway::config;
 use smh_gateway::run::Running;
@@ -105,21 +105,29 @@ fn connect(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     (0..count).map(connect).collect()
 }
 
-/// Allocations of so many deletes, with what the gateway does besides in the meantime.
-fn allocations(more: &str) -> (usize, usize) {
-    const ROUNDS: usize = 500;
+/// A gateway in this process, while something is done with its address.
+fn with_gateway<T>(more: &str, then: impl FnOnce(SocketAddr) -> T) -> T {
     let (_folder, path) = folder(smh(), more);
     let snapshot = config::load(&path).into_result().expect("valid files").0;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.unwrap();
     let running = runtime.block_on(Running::start(snapshot, std::io::sink())).unwrap();
-    let mut connections = connect(running.addresses()[0], 8);
-    delete(&mut connections, 20);
-    let region = Region::new(ALLOCATOR);
-    delete(&mut connections, ROUNDS);
-    let change = region.change();
+    let outcome = then(running.addresses()[0]);
     runtime.block_on(running.stop_in_time());
-    (change.allocations + change.reallocations, ROUNDS * connections.len())
+    outcome
+}
+
+/// Allocations of so many deletes, with what the gateway does besides in the meantime.
+fn allocations(more: &str) -> (usize, usize) {
+    const ROUNDS: usize = 500;
+    with_gateway(more, |address| {
+        let mut connections = connect(address, 8);
+        delete(&mut connections, 20);
+        let region = Region::new(ALLOCATOR);
+        delete(&mut connections, ROUNDS);
+        let change = region.change();
+        (change.allocations + change.reallocations, ROUNDS * connections.len())
+    })
 }
 
 /// What one test allocates, the other one would count.
@@ -143,6 +151,39 @@ const MOST_ALLOCATIONS: usize = 25;
 
 /// 28.5 then.
 const MOST_ALLOCATIONS_WITH_A_JOURNAL: usize = 31;
+
+/// The socket itself is the kernel's. Before it rests, hyper holds 16 KiB for it.
+#[test]
+fn a_connection_that_waits_after_a_delete_holds_no_more_memory_than_it_did() {
+    const CONNECTIONS: usize = 400;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = with_gateway("", |address| {
+        let mut early = connect(address, 8);
+        delete(&mut early, 20);
+        let region = Region::new(ALLOCATOR);
+        let mut waiting = connect(address, CONNECTIONS);
+        for connection in &mut waiting {
+            delete(std::slice::from_mut(connection), 1);
+        }
+        let each = || {
+            let change = region.change();
+            (change.bytes_allocated - change.bytes_deallocated) / CONNECTIONS
+        };
+        let late = Instant::now() + Duration::from_secs(30);
+        while each() > MOST_BYTES_WAITING && Instant::now() < late {
+            thread::sleep(Duration::from_millis(100));
+        }
+        let held = each();
+        // They are all there still.
+        delete(&mut early, 1);
+        delete(&mut waiting, 1);
+        held
+    });
+    assert!((MOST_BYTES_WAITING / 2..=MOST_BYTES_WAITING).contains(&held), "{held} bytes");
+}
+
+/// 5.1 kB on 2026-11-30.
+const MOST_BYTES_WAITING: usize = 6 * 1024;
 
 /// Calls of the one worker that move bytes, as strace tells them. How often it waits depends on who is
 /// scheduled when, and is no count.

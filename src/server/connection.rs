@@ -77,21 +77,50 @@ async fn speak<S>(
     };
     match spoken {
         Some(Spoken::Http1) => serve_http1(gate, inbound, worker, phase).await,
-        Some(Spoken::Http2) => serve_http2(gate.into_unvetted(), inbound, worker, phase).await,
+        // Boxed, as it is larger than the rest: the connections that are many speak HTTP/1.
+        Some(Spoken::Http2) => {
+            Box::pin(serve_http2(gate.into_unvetted(), inbound, worker, phase)).await;
+        }
         // Over TLS, an end that is not said looks like an attack.
         None => gate.finish(|refusal| worker.refuse(refusal, &inbound)).await,
     }
 }
 
+/// Between two requests that are far apart, the connection is taken out of hyper's hands, and with it the
+/// memory that hyper keeps for each.
 async fn serve_http1<S>(
-    gate: Gate<S>,
+    mut gate: Gate<S>,
     inbound: Arc<Inbound>,
     worker: Arc<Worker>,
     mut phase: watch::Receiver<Phase>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (deletes, from) = (Arc::clone(&worker), Arc::clone(&inbound));
+    while let Some(mut idle) = converse(gate, &inbound, &worker, &mut phase).await {
+        let asks_again = tokio::select! {
+            asks_again = idle.rest() => asks_again,
+            () = leaving(&mut phase, &inbound) => false,
+        };
+        if !asks_again {
+            idle.finish(|refusal| worker.refuse(refusal, &inbound)).await;
+            return;
+        }
+        gate = idle;
+    }
+}
+
+/// Lets hyper speak until it has no more to say. `None`: after an error the caller is gone, or hyper has
+/// said what there was to say.
+async fn converse<S>(
+    gate: Gate<S>,
+    inbound: &Arc<Inbound>,
+    worker: &Arc<Worker>,
+    phase: &mut watch::Receiver<Phase>,
+) -> Option<Gate<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (deletes, from) = (Arc::clone(worker), Arc::clone(inbound));
     let head_bytes = inbound.listener.bounds.head_bytes;
     let service = service_fn(move |request| Arc::clone(&deletes).serve(request, Arc::clone(&from)));
     let mut connection = http1::Builder::new()
@@ -107,7 +136,7 @@ async fn serve_http1<S>(
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = &mut served => Some(ended),
-        () = leaving(&mut phase, &inbound) => None,
+        () = leaving(phase, inbound) => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -116,11 +145,7 @@ async fn serve_http1<S>(
             std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await
         }
     };
-    // After an error the caller is gone, or hyper has said what there was to say.
-    if ended.is_ok() {
-        let gate = connection.into_parts().io.into_inner();
-        gate.finish(|refusal| worker.refuse(refusal, &inbound)).await;
-    }
+    ended.ok().map(|()| connection.into_parts().io.into_inner())
 }
 
 async fn serve_http2<S>(

@@ -40,16 +40,30 @@ pub(super) struct Gate<S> {
     /// Longest head, in bytes.
     most: usize,
     end: End,
+    waits_for: Awaited,
     deadline: Instant,
     /// Armed only when a read has to wait, and moved only when it fires too early: a timer touched
     /// for each request would cost more than the vetting.
     timer: Pin<Box<Sleep>>,
 }
 
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy)]
+enum Awaited {
+    /// The rest of a head; of the first one, its first byte as well.
+    Head,
+    /// The first byte of another one.
+    NextHead,
+    /// The same, without hyper.
+    Awakening,
+}
+
 #[derive(Debug)]
 enum End {
     /// More heads may come.
     NotYet,
+    /// More may come, but not soon: what hyper keeps for the connection can go meanwhile.
+    Rest,
     /// The caller has left, or has nothing to say.
     Silence,
     /// A body stands behind what is vetted, and is not read.
@@ -71,6 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             vetting: HeadVetting::new(most),
             most,
             end: End::NotYet,
+            waits_for: Awaited::Head,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
         }
@@ -101,6 +116,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         Unvetted::new(stream, buffer, filled)
     }
 
+    /// Whether hyper came to its end here only because nothing was asked for a while, and something is now.
+    pub(super) async fn rest(&mut self) -> bool {
+        if !matches!(self.end, End::Rest) {
+            return false;
+        }
+        self.end = End::NotYet;
+        self.waits_for = Awaited::Awakening;
+        self.deadline += IDLE_DEADLINE.saturating_sub(REST_AFTER);
+        matches!(std::future::poll_fn(|cx| self.poll_fill(cx)).await, Ok(1..))
+    }
+
     /// Closes when hyper is done, after the last answer if hyper was kept from giving it.
     ///
     /// Closing with unread bytes would reset the connection and could destroy the answer on its
@@ -108,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     /// a bound.
     pub(super) async fn finish(mut self, answer: impl FnOnce(Refusal) -> Response<Bytes>) {
         let last = match std::mem::replace(&mut self.end, End::Silence) {
-            End::NotYet | End::Silence => None,
+            End::NotYet | End::Rest | End::Silence => None,
             End::Body => Some(Vec::new()),
             End::Refused(refusal) => Some(on_the_wire(&answer(refusal))),
         };
@@ -144,15 +170,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         if Pin::new(&mut self.stream).poll_read(cx, &mut buffer)?.is_ready() {
             let read = buffer.filled().len();
             if self.filled == 0 {
+                self.waits_for = Awaited::Head;
                 self.deadline = Instant::now() + HEAD_DEADLINE;
             }
             self.filled += read;
             return Poll::Ready(Ok(read));
         }
         ready!(self.poll_overdue(cx));
-        if self.filled > 0 {
-            self.refuse(Refusal::InvalidRequest(RequestFault::HeadTimeout));
-        }
+        self.end = match self.waits_for {
+            Awaited::Head if self.filled > 0 => {
+                End::Refused(Refusal::InvalidRequest(RequestFault::HeadTimeout))
+            }
+            Awaited::NextHead => End::Rest,
+            Awaited::Head | Awaited::Awakening => End::Silence,
+        };
         Poll::Ready(Ok(0))
     }
 
@@ -179,7 +210,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             self.buffer.truncate(FIRST_BUFFER_BYTES);
             self.buffer.shrink_to_fit();
         }
-        let patience = if self.filled == 0 { IDLE_DEADLINE } else { HEAD_DEADLINE };
+        let patience;
+        (self.waits_for, patience) = if self.filled == 0 {
+            (Awaited::NextHead, REST_AFTER)
+        } else {
+            (Awaited::Head, HEAD_DEADLINE)
+        };
         self.deadline = Instant::now() + patience;
     }
 
@@ -274,6 +310,10 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection may wait between two requests.
 const IDLE_DEADLINE: Duration = Duration::from_secs(75);
 
+/// From then on it keeps no more memory than it takes to read the next one: hyper's buffers, 16 KiB, are
+/// most of what an idle connection costs, and to make them anew costs a microsecond.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// For the last answer to be read, and what the caller still sends to be thrown away.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024;
@@ -355,15 +395,50 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_is_closed_without_a_word() {
+    async fn an_idle_connection_rests_and_is_closed_without_a_word() {
         let (mut caller, mut stream) = tokio::io::duplex(1024);
         caller.write_all(GOOD.as_bytes()).await.unwrap();
         let mut gate = Gate::new(&mut stream, MOST);
         let started = Instant::now();
         let mut read = Vec::new();
         gate.read_to_end(&mut read).await.unwrap();
+        assert_eq!(started.elapsed(), REST_AFTER);
+        assert!(!gate.rest().await);
         assert_eq!(started.elapsed(), IDLE_DEADLINE);
         assert_eq!(refusal(&gate), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_rests_goes_on_as_if_it_had_not() {
+        let (mut caller, mut stream) = tokio::io::duplex(1024);
+        let mut gate = Gate::new(&mut stream, MOST);
+        let (first, others) = GOOD.as_bytes().split_at(3);
+        caller.write_all(GOOD.as_bytes()).await.unwrap();
+        for _ in 0..3 {
+            let mut read = String::new();
+            gate.read_to_string(&mut read).await.unwrap();
+            assert_eq!(read, GOOD);
+            let later = async {
+                tokio::time::sleep(IDLE_DEADLINE - 2 * REST_AFTER).await;
+                caller.write_all(first).await.unwrap();
+            };
+            assert!(tokio::join!(gate.rest(), later).0);
+            caller.write_all(others).await.unwrap();
+        }
+        // Half a head is not excused by the rest before it.
+        gate.read_to_end(&mut Vec::new()).await.unwrap();
+        caller.write_all(first).await.unwrap();
+        assert!(gate.rest().await);
+        gate.read_to_end(&mut Vec::new()).await.unwrap();
+        assert_eq!(refusal(&gate), Some(Refusal::InvalidRequest(RequestFault::HeadTimeout)));
+    }
+
+    #[tokio::test]
+    async fn no_connection_rests_that_has_ended() {
+        let mut stream = tokio_test_stream(&[GOOD]);
+        let mut gate = Gate::new(&mut stream, MOST);
+        gate.read_to_end(&mut Vec::new()).await.unwrap();
+        assert!(!gate.rest().await);
     }
 
     #[tokio::test]

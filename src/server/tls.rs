@@ -13,12 +13,13 @@ use crate::authenticate::{Peer, PeerAddress, Presented};
 use crate::listener::Listener;
 use crate::refusal::CertificateFault;
 
-/// Shakes hands by what is in force for the listener now.
+/// Shakes hands by what is in force for the listener now. The stream is boxed: it is moved from hand to
+/// hand, and each that held it would have room for its kilobyte.
 pub(super) async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     listener: &Listener,
-) -> io::Result<(TlsStream<TcpStream>, Peer)> {
+) -> io::Result<(Box<TlsStream<TcpStream>>, Peer)> {
     let Some(tls) = &listener.tls else {
         return Err(io::Error::other("the listener speaks plain text"));
     };
@@ -41,7 +42,7 @@ pub(super) async fn handshake(
         // The caller may have another one by now, which it shows only in a full handshake.
         tls.forget_sessions();
     }
-    Ok((stream, Peer { address: PeerAddress::Tcp(address), certificate }))
+    Ok((Box::new(stream), Peer { address: PeerAddress::Tcp(address), certificate }))
 }
 
 /// Time for two round trips to the other end of the world, and for one packet that was lost.

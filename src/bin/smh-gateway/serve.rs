@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use smh_gateway::config;
-use smh_gateway::run::{Ended, Running};
+use smh_gateway::run::{Ended, OpenFiles, Running, raise_open_files};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::terminal::Terminal;
@@ -28,10 +28,25 @@ pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
             return Ok(Answer::No);
         }
     };
+    provide_for(raise_open_files(&snapshot)?);
     let served = runtime.block_on(serve(snapshot, signals));
     // Dropping it would wait for file reads that may never end.
     runtime.shutdown_background();
     served
+}
+
+/// A connection that finds no file left is not refused, but waits until one is free.
+fn provide_for(OpenFiles { limit, needed }: OpenFiles) {
+    if limit < needed {
+        tracing::warn!(
+            limit,
+            needed,
+            "fewer open files are allowed than listeners' `connections` and `upstream.max_in_flight` may \
+             come to need: raise the hard limit (`ulimit -Hn`, LimitNOFILE), or lower those"
+        );
+    } else {
+        tracing::debug!(limit, needed, "open files");
+    }
 }
 
 async fn serve(snapshot: config::Snapshot, mut signals: Signals) -> Outcome {

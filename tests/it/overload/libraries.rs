@@ -35,12 +35,12 @@ struct Held(JoinSet<Answer>);
 impl Held {
     /// So many more of them, each on a connection of its own, which must all reach the library.
     async fn more(&mut self, gateway: &Gateway, slow: &Answering, count: usize) {
-        let before = slow.asked().len();
+        let before = slow.times_asked();
         for n in 0..count {
             let mut caller = Kept::open(gateway.address()).await;
             self.0.spawn(async move { caller.delete(&format!("/v1/files/slow/held{n}")).await });
         }
-        becomes("they hang", async || slow.asked().len() == before + count).await;
+        becomes("they hang", async || slow.times_asked() == before + count).await;
     }
 
     /// All of them are carried out once the library answers again.
@@ -60,12 +60,12 @@ async fn held(gateway: &Gateway, slow: &Answering, count: usize) -> Held {
 
 /// A delete is refused for want of room, at once, and nobody gets it.
 async fn assert_overloaded(gateway: &Gateway, slow: &Answering, target: &str) {
-    let before = slow.asked().len();
+    let before = slow.times_asked();
     let mut caller = Kept::open(gateway.address()).await;
     let answer = tokio::time::timeout(AT_ONCE, caller.delete(target)).await.expect("at once");
     assert_eq!((answer.status(), answer.code().as_str()), (503, "Overloaded"), "{target}");
     assert_eq!((answer.outcome().as_str(), answer.field("retry-after")), ("not_sent", Some("1")));
-    assert_eq!(slow.asked().len(), before);
+    assert_eq!(slow.times_asked(), before);
 }
 
 /// What `/api/status` and the metrics say of both libraries, which must be the same.
@@ -142,7 +142,7 @@ async fn all_libraries_together_stay_below_the_bound_in_all() {
     let mut held = held(&gateway, &slow, 3).await;
     let mut other = Kept::open(gateway.address()).await;
     held.0.spawn(async move { other.delete("/v1/files/t1/held").await });
-    becomes("it hangs", async || slow.asked().len() == 4).await;
+    becomes("it hangs", async || slow.times_asked() == 4).await;
     for target in ["/v1/files/slow/a", "/v1/files/t1/a"] {
         assert_overloaded(&gateway, &slow, target).await;
     }

@@ -4,6 +4,8 @@
 mod libraries;
 /// Connections: so many on each listener, over all workers.
 mod connections;
+/// Five thousand deletes that all wait for SMH.
+mod many;
 /// Requests: so many at once on one HTTP/2 connection, and each with a head of so many bytes.
 mod requests;
 

@@ -131,3 +131,32 @@ async fn a_secret_that_breaks_while_it_runs_is_complained_about_once() {
     let ran = gateway.stop().await;
     assert_eq!(ran.err.matches("cannot be read").count(), 2, "{}", ran.err);
 }
+
+/// With limits as a shell sets them.
+fn limited(folder: &Folder, ulimit: &str) -> std::process::Command {
+    let serve = Binary::serve_command(folder);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("{ulimit} && exec \"$0\" \"$@\"")]).arg(serve.get_program());
+    shell.args(serve.get_args()).current_dir(folder.path(""));
+    shell
+}
+
+#[tokio::test]
+async fn as_many_files_are_open_as_the_system_allows_and_it_is_said_if_that_may_be_too_few() {
+    let smh = Smh::start().await;
+    let folder = Folder::new(GATEWAY_YAML, None, smh.address);
+    for (ulimit, limit, enough) in
+        [("ulimit -Sn 200 && ulimit -Hn 12000", 12_000, true), ("ulimit -n 300", 300, false)]
+    {
+        let gateway = Binary::serving(limited(&folder, ulimit)).await;
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id())).unwrap();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let limits: Vec<u64> = files.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+        assert_eq!(limits, [limit, limit], "{ulimit}");
+        assert_eq!(delete(gateway.data[0], "/v1/files/t1/a").await.status(), 404);
+        let ran = gateway.stop().await;
+        let warned = ran.err.contains("fewer open files are allowed")
+            && ran.err.contains("limit=300 needed=11256");
+        assert_eq!(warned, !enough, "{ulimit}: {}", ran.err);
+    }
+}

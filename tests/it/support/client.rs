@@ -150,7 +150,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Kept<S> {
         tokio::time::timeout(PATIENCE, self.whole_answer()).await.expect("an answer in time")
     }
 
-    async fn whole_answer(&mut self) -> Answer {
+    /// The same, however long it takes.
+    pub(crate) async fn whole_answer(&mut self) -> Answer {
         let end = loop {
             if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end;

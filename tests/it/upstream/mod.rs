@@ -208,6 +208,10 @@ impl Answering {
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
+
+    pub(crate) fn times_asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
 }
 
 /// What a caller must be told of a fault, and whether the file is gone then.
