@@ -2,18 +2,20 @@
 """Side-by-side benchmark of reverse proxies that all do the same job. See README.md."""
 import argparse, os, platform, re, resource, shutil, sys, tempfile, time
 sys.dont_write_bytecode = True
-from check import CHECKS, check_peer
-from job import load_lines
-from load import clean_run, idle_run
-from peer import HERE, Ours, Peer, start_upstream, versions
+from check import check_peer
+from load import clean_run, write_loads
+from memory import idle_run
+from modes import MODES, Mode
+from peer import HERE, Ours, Peer, ours_by_default, start_upstream, versions
 from process import CORES
 from report import save
 
 
 def main():
+    ours_by_default()
     ap = argparse.ArgumentParser(description=__doc__)
-    ap.add_argument("--peers", default="direct,nginx,haproxy,envoy,caddy,ours", help="comma-separated; 'ours' counts only when OURS_CMD is set")
-    ap.add_argument("--modes", default="w1,lat,w2,log,idle")
+    ap.add_argument("--peers", default="direct,nginx,haproxy,envoy,caddy,ours", help="comma-separated; 'direct' is no proxy")
+    ap.add_argument("--modes", default="w1,lat,w2,log,audit,tls,tlsh2,idle")
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--secs", type=int, default=6)
     ap.add_argument("--conns", type=int, default=64)
@@ -31,8 +33,14 @@ def main():
         raise SystemExit("FAIL: two cores are needed")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
-    names = [n for n in a.peers.split(",") if n and (n != "ours" or os.environ.get("OURS_CMD"))]
+    names = [n for n in a.peers.split(",") if n]
     peers = [None if n == "direct" else Ours() if n == "ours" else Peer(n) for n in names]
+    modes = [m for m in a.modes.split(",") if m]
+    unknown = set(modes) - set(MODES) - {"idle"}
+    if unknown:
+        ap.error(f"no such mode: {', '.join(sorted(unknown))}")
+    # What is checked is the job, once in each protocol of the modes.
+    protocols = dict.fromkeys(Mode(tls=m.tls, h2=m.h2) for m in [MODES[m] for m in modes if m in MODES] or [Mode()])
     base = tempfile.mkdtemp(prefix="proxy-bench-")
     os.chmod(base, 0o755)
     up = None
@@ -41,31 +49,27 @@ def main():
             cpu = re.search(r"model name\s*:\s*(.*)", f.read())
         res = {"machine": {"cpu": cpu.group(1) if cpu else platform.machine(), "cores": len(CORES), "kernel": platform.release()},
                "versions": versions(names), "rounds": a.rounds, "secs": a.secs, "conns": a.conns, "think": a.think,
-               "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "checks": {}, "check_failures": {}, "noise": {"discarded": 0}, "runs": []}
+               "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "checks": {}, "check_failures": {}, "negotiated": {}, "noise": {"discarded": 0}, "runs": []}
         if not a.skip_check:
             for p in peers:
                 if p:
-                    c, why = check_peer(p, base)
-                    res["checks"][p.name] = c
-                    if why:
-                        res["check_failures"][p.name] = why
-                    print(f"check {p.name:8s} " + "  ".join(f"{n}:{c.get(n)}" for n in CHECKS) + (f"  {why}" if why else ""), flush=True)
+                    for mode in protocols:
+                        c = check_peer(p, base, mode)
+                        name = f"{p.name}, {mode.protocol()}"
+                        res["checks"][name], res["negotiated"][name] = c.results, c.tls
+                        if c.why:
+                            res["check_failures"][name] = c.why
+                        print(f"check {name:30s} " + "  ".join(f"{n}:{x}" for n, x in c.results.items()) + (f"  {c.tls}" if c.tls else "") + (f"  {c.why}" if c.why else ""), flush=True)
             if any("FAIL" in c.values() for c in res["checks"].values()):
                 raise SystemExit("FAIL: a peer does not do the job: no figures are taken")
         if a.check_only:
             return
-        files = {}
-        for n in ("direct", "proxy"):
-            files[n] = os.path.join(base, n + ".txt")
-            with open(files[n], "w") as f:
-                f.writelines(load_lines(n == "direct"))
-        up = start_upstream(base, CORES)
-        modes = [m for m in a.modes.split(",") if m]
+        files, up = write_loads(base), start_upstream(base, CORES)
         for rd in range(a.rounds):
             order = peers[rd % len(peers):] + peers[:rd % len(peers)]
             for m in modes:
                 for p in order:
-                    if p is None and m in ("log", "idle") or m == "idle" and rd >= 3:  # memory hardly varies: 3 rounds do
+                    if p is None and m in ("log", "audit", "idle") or m == "audit" and not p.audits or m == "idle" and rd >= 3:  # memory hardly varies: 3 rounds do
                         continue
                     r = idle_run(p, base, up, a.idle_conns) if m == "idle" else clean_run(p, m, a, base, up, files, res["noise"])
                     r["round"] = rd
@@ -73,8 +77,8 @@ def main():
                     if m == "idle":
                         print(f"round {rd} idle {r['peer']:8s} RSS {r['rss_idle_kib']} -> {r['rss_conns_kib']} KiB", *r["errors"], flush=True)
                     else:
-                        print(f"round {rd} {m:4s} {r['peer']:8s} {r['rps']:8.0f} rps  {r['cpu_us_per_req'] or 0:6.1f} us/req  proxy {r['proxy_cores'] or 0:4.2f} cores  "
-                              f"core busy {' '.join(format(b, '.0%') for b in r['core_busy'].values())}  other {r['foreign_cores']:.2f} steal {r['steal']:.1%}  p50 {r['p50_us']} p99 {r['p99_us']} p99.9 {r['p999_us']} us", *r["errors"], flush=True)
+                        print(f"round {rd} {m:5s} {r['peer']:8s} {r['rps']:8.0f} rps  {r['cpu_us_per_req'] or 0:6.1f} us/req  proxy {r['proxy_cores'] or 0:4.2f} cores  "
+                              f"core busy {' '.join(format(b, '.0%') for b in r['core_busy'].values())}  other {r['foreign_cores']:.2f} steal {r['steal']:.1%}", *([f"p50 {r['p50_us']} p99 {r['p99_us']} p99.9 {r['p999_us']} us"] if r["p50_us"] else []), *r["errors"], flush=True)
             save(res, a)
         res["runs"].sort(key=lambda r: names.index(r["peer"]) if r["peer"] in names else 99)
         text, bad = save(res, a)

@@ -1,81 +1,158 @@
 """Load, and what it cost: one run of one peer in one mode."""
-import http.client, json, os, re, resource, shutil, socket, subprocess, time
-from caller import req
-from job import BODY200, KEYS
-from peer import HERE, upstream_count, which
-from process import CORES, TICK, core_times, cpu_s, mem_kib
+import json, os, re, resource, shutil, subprocess, time
+from job import BODY200, KEYS, load_lines
+from modes import MODES
+from peer import HERE, which
+from process import CORES, TICK, core_times, cpu_s
 
-def wrk(port, reqfile, secs, conns, cpus, check=False, delay=(0, 0), host=None):
+ERRORS = ("connect", "read", "write", "status", "timeout")
+# HTTP/2 callers: so many processes, each with a key of its own, and so many deletes at once on each connection.
+H2_PROCESSES, H2_STREAMS = 4, 4
+
+
+def write_loads(base):
+    """The requests, by what they are sent to: a file for wrk, and beside it one for h2load."""
+    files = {}
+    for to in ("direct", "proxy"):
+        files[to] = os.path.join(base, to + ".txt")
+        lines = load_lines(to == "direct")
+        with open(files[to], "w") as f, open(files[to] + ".uris", "w") as g:
+            f.writelines(lines)
+            g.writelines(line.split("\t")[0] + "\n" for line in lines)
+    return files
+
+
+def drive(port, mode, file, secs, conns, cpus, check=False, think=13):
+    """One piece of load; with `check` each answer is looked at."""
+    if mode.h2:
+        return h2load(port, file, secs, conns, cpus, check)
+    return wrk(port, file, secs, conns, cpus, check, (1, 2 * think - 1) if mode.think else (0, 0), mode.tls)
+
+
+def spent():
+    """CPU seconds of all children that have ended."""
+    return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+
+
+def wrk(port, reqfile, secs, conns, cpus, check=False, delay=(0, 0), tls=False):
     cmd = [which("wrk"), "-t1", f"-c{conns}", f"-d{secs}s", "--timeout", "5s", "-s", os.path.join(HERE, "load.lua"),
-           f"http://127.0.0.1:{port}/", "--", reqfile, "1" if check else "0", str(delay[0]), str(delay[1])]
-    r0 = resource.getrusage(resource.RUSAGE_CHILDREN)
+           f"https://localhost:{port}/" if tls else f"http://127.0.0.1:{port}/", "--", reqfile, "1" if check else "0", str(delay[0]), str(delay[1])]
+    before = spent()
     out = subprocess.run(cmd, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, cpus))
-    r1 = resource.getrusage(resource.RUSAGE_CHILDREN)
     m = re.search(r"^@@JSON (.*)$", out.stdout, re.M)
     if not m:
         raise SystemExit("FAIL: wrk gave no result:\n" + out.stdout[-800:] + out.stderr[-800:])
-    d = json.loads(m.group(1))
-    d["wrk_cpu_s"] = r1.ru_utime + r1.ru_stime - r0.ru_utime - r0.ru_stime
-    return d
+    return json.loads(m.group(1)) | {"load_cpu_s": spent() - before}
 
 
-MODES = {  # name: (proxy workers, pinned, access log, latency run)
-    "w1": (1, True, False, False), "lat": (1, True, False, True), "w2": (2, False, False, False), "log": (1, True, True, False)}
+def h2load(port, reqfile, secs, conns, cpus, check=False):
+    """Counted as wrk counts. Of answers it shows the status, and how long all bodies are: with `check` each status is looked at, and the sum of the bodies."""
+    clients, before, jobs = max(1, conns // (H2_PROCESSES * H2_STREAMS)), spent(), []
+    for i in range(H2_PROCESSES):
+        log = f"{reqfile}.answers{i}"
+        cmd = [which("h2load"), "-D", str(secs), "-c", str(clients), "-m", str(H2_STREAMS), "-i", reqfile + ".uris", "-B", f"https://localhost:{port}",
+               # OpenSSL's order, which wrk has too
+               "--tls13-ciphers", "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+               "-H", ":method: DELETE", "-H", "authorization: Bearer " + KEYS[i]["key"], *(["--log-file", log] if check else [])]
+        jobs.append((log, subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=lambda: os.sched_setaffinity(0, cpus))))
+    sums = dict.fromkeys(("requests", "bytes", "body", "checked", "bad", *ERRORS), 0) | {"first_bad": "", "duration_us": secs * 1e6}
+    for log, job in jobs:
+        out = job.communicate()[0]
+        m = re.search(r"requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed, (\d+) errored, (\d+) timeout\s+"
+                      r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx\s+traffic: \S+ \((\d+)\) total, .* \S+ \((\d+)\) data", out)
+        if not m or "Application protocol: h2" not in out:
+            raise SystemExit("FAIL: h2load gave no result over HTTP/2:\n" + out[-1200:])
+        done, failed, errored, late, moved, refused, broken, total, body = map(int, m.groups())
+        for what, n in (("requests", done), ("bytes", total), ("body", body), ("read", errored + failed - late), ("timeout", late), ("status", moved + refused + broken)):
+            sums[what] += n
+        if check:
+            with open(log) as f:
+                statuses = [line.split("\t")[1] for line in f]
+            wrong = [st for st in statuses if st != "200"]
+            sums["checked"] += len(statuses)
+            sums["bad"] += len(wrong)
+            sums["first_bad"] = sums["first_bad"] or (wrong[0] if wrong else "")
+            os.remove(log)
+    # At the end some answers are cut off, of which a body may have come already.
+    if not 0 <= sums["body"] - sums["requests"] * len(BODY200) <= conns * len(BODY200):
+        sums["bad"] += 1
+        sums["first_bad"] = sums["first_bad"] or f"{sums['body']} bytes of bodies in {sums['requests']} answers"
+    return sums | {"load_cpu_s": spent() - before}
 
 
-def one_run(peer, mode, a, base, up, files):
-    workers, pinned, log, lat = MODES[mode]
-    direct = peer is None
-    pcpu = [CORES[0]] if pinned else CORES
-    lcpu = [CORES[-1]] if pinned else CORES
+def journal_error(path, n):
+    """Each delete that was answered has its intent and its end in the journal."""
+    counts = {b'"event":"intent"': 0, b'"event":"delete"': 0}
+    with open(path, "rb") as f:
+        for line in f:
+            for event in counts:
+                counts[event] += event in line
+    return "" if min(counts.values()) >= n else f"{n} deletes, but a journal with {counts}"
+
+
+def log_error(pr, n):
+    """At least 20 bytes for each request, in a file or on standard output."""
+    files = [os.path.join(pr.workdir, f) for f in ("access.log", "out.log")]
+    logged = max(os.path.getsize(f) for f in files if os.path.exists(f))
+    return "" if logged >= 20 * n else f"access log of {logged} bytes for {n} requests"
+
+
+class Meter:
+    """What was used since it was made: CPU of the proxy, the upstream and this process, each core's time, and the upstream's count."""
+    def __init__(self, pr, up):
+        self.read = lambda: (cpu_s(pr.pids) if pr else 0, cpu_s(up.pids), core_times(), up.count(), sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+        self.before = self.read()
+
+    def used(self):
+        c, u, cores, n, me = self.read()
+        c0, u0, cores0, n0, me0 = self.before
+        return c - c0, u - u0, {k: {x: cores[k][x] - cores0[k][x] for x in cores[k]} for k in cores}, n - n0 - 1, me - me0
+
+
+def one_run(peer, name, a, base, up, files):
+    mode, direct = MODES[name], peer is None
+    lcpu = [CORES[-1]] if mode.pinned else CORES
     up.pin(lcpu)
-    delay = (1, 2 * a.think - 1) if lat else (0, 0)
-    pr = None if direct else peer.start(base, up.port, workers=workers, log=log, cpus=pcpu)
+    pr = None if direct else peer.start(base, up, mode, cpus=[CORES[0]] if mode.pinned else CORES)
     errs = []
     try:
-        port, rf = (up.port, files["direct"]) if direct else (pr.port, files["proxy"])
-        warm = wrk(port, rf, 1, a.conns, lcpu, check=True, delay=delay)
+        port, file = (up.port_for(mode, direct=True), files["direct"]) if direct else (pr.port, files["proxy"])
+        warm = drive(port, mode, file, 1, a.conns, lcpu, check=True, think=a.think)
         if warm["bad"] or not warm["checked"]:
             errs.append(f"warm-up: {warm['bad']} wrong answers of {warm['checked']}, first: {warm['first_bad']}")
-        time.sleep(0.2)
+        up.settle()
         if pr:
             pr.refresh()
-        me0 = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        c0, u0, k0, n0 = (cpu_s(pr.pids) if pr else 0), cpu_s(up.pids), core_times(), upstream_count(up.port)
-        d = wrk(port, rf, a.secs, a.conns, lcpu, delay=delay)
-        c1, u1, k1, n1 = (cpu_s(pr.pids) if pr else 0), cpu_s(up.pids), core_times(), upstream_count(up.port)
-        me1 = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        logged = None
-        if pr and log:
+        meter = Meter(pr, up)
+        d = drive(port, mode, file, a.secs, a.conns, lcpu, think=a.think)
+        cpu, up_cpu, core, forwarded, own = meter.used()
+        n, sec = d["requests"], d["duration_us"] / 1e6
+        if pr and (mode.log or mode.audit):
             pr.stop()
-            logged = max([os.path.getsize(os.path.join(pr.workdir, f)) for f in ("access.log", "out.log") if os.path.exists(os.path.join(pr.workdir, f))])
+            errs += filter(None, [journal_error(os.path.join(pr.workdir, "audit.jsonl"), n) if mode.audit and peer.journal else log_error(pr, n)])
     finally:
         if pr:
             pr.stop()
             if not errs and not a.keep:
                 shutil.rmtree(pr.workdir, ignore_errors=True)
-    n, sec = d["requests"], d["duration_us"] / 1e6
-    fwd = n1 - n0 - 1
-    for k in ("connect", "read", "write", "status", "timeout"):
-        if d[k]:
-            errs.append(f"{d[k]} {k} errors")
-    if not n <= fwd <= n + a.conns + 2:
-        errs.append(f"{n} answers but {fwd} requests at the upstream")
-    if n and warm["requests"] and abs(d["bytes"] / n - warm["bytes"] / warm["requests"]) > 2:
+    errs += [f"{d[k]} {k} errors" for k in ERRORS if d[k]]
+    if d["bad"]:
+        errs.append(d["first_bad"])
+    if not n <= forwarded <= n + a.conns + 2:
+        errs.append(f"{n} answers but {forwarded} requests at the upstream")
+    # HPACK has learnt less in the shorter warm-up: there it is the bodies that are looked at.
+    if not mode.h2 and n and warm["requests"] and abs(d["bytes"] / n - warm["bytes"] / warm["requests"]) > 2:
         errs.append("answers of another size than in the checked warm-up")
-    if log and pr and (logged or 0) < 20 * n:
-        errs.append(f"access log of {logged} bytes for {n} requests")
-    core = {c: {x: k1[c][x] - k0[c][x] for x in k1[c]} for c in k1}
-    r = {"peer": "direct" if direct else peer.name, "mode": mode, "requests": n, "rps": n / sec, "errors": errs,
-         "cpu_us_per_req": None if direct else (c1 - c0) / n * 1e6, "proxy_cores": None if direct else (c1 - c0) / sec,
-         "upstream_us_per_req": (u1 - u0) / n * 1e6, "wrk_us_per_req": d["wrk_cpu_s"] / n * 1e6,
+    r = {"peer": "direct" if direct else peer.name, "mode": name, "requests": n, "rps": n / sec, "errors": errs,
+         "cpu_us_per_req": None if direct else cpu / n * 1e6, "proxy_cores": None if direct else cpu / sec,
+         "upstream_us_per_req": up_cpu / n * 1e6, "load_us_per_req": d["load_cpu_s"] / n * 1e6,
          "core_busy": {c: core[c]["busy"] / max(1, core[c]["all"]) for c in core},
          "steal": max(core[c]["steal"] / max(1, core[c]["all"]) for c in core)}
     # CPU time of this machine in the run that none of our processes used, in cores: other work going on here
-    r["foreign_cores"] = max(0, sum(core[c]["busy"] for c in core) / TICK - (c1 - c0) - (u1 - u0) - d["wrk_cpu_s"] - (me1 - me0)) / sec
+    r["foreign_cores"] = max(0, sum(core[c]["busy"] for c in core) / TICK - cpu - up_cpu - d["load_cpu_s"] - own) / sec
     for k in ("p50", "p90", "p99", "p999", "max"):
-        r[k + "_us"] = d[k]
-    if pinned and not direct:
+        r[k + "_us"] = d.get(k)
+    if mode.pinned and not direct:
         r["core_us_per_req"] = core[CORES[0]]["busy"] / TICK / n * 1e6
     return r
 
@@ -111,48 +188,3 @@ def clean_run(peer, mode, a, base, up, files, tally):
         print(f"again: {r['peer']} {mode}: other work took {r['foreign_cores']:.2f} cores, steal {r['steal']:.1%}", flush=True)
     best["noisy"] = best["foreign_cores"] > a.noise or best["steal"] > a.noise
     return best
-
-
-def idle_run(peer, base, up, conns):
-    up.pin(CORES)
-    pr = peer.start(base, up.port, workers=1)
-    socks = []
-    try:
-        c = http.client.HTTPConnection("127.0.0.1", pr.port, timeout=5)
-        for i in range(50):
-            assert req(pr.port, f"/v1/files/tenant01/f{i}", KEYS[i % 16]["key"], conn=c)[0] == 200
-        c.close()
-        time.sleep(1)
-        rss0, pss0 = mem_kib(pr.refresh())
-        q = f"DELETE /v1/files/tenant01/idle.txt HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEYS[2]['key']}\r\n\r\n".encode()
-        bad = 0
-        for i in range(conns):
-            s = socket.create_connection(("127.0.0.1", pr.port), timeout=5)
-            s.sendall(q)
-            b = b""
-            while not b.endswith(BODY200):
-                try:
-                    x = s.recv(4096)
-                except TimeoutError:
-                    x = b""
-                if not x:
-                    break
-                b += x
-            bad += not (b.startswith(b"HTTP/1.1 200") and BODY200 in b)
-            socks.append(s)
-        time.sleep(1.5)
-        closed = 0
-        for s in socks:
-            s.setblocking(False)
-            try:
-                closed += s.recv(1) == b""
-            except BlockingIOError:
-                pass
-        rss1, pss1 = mem_kib(pr.refresh())
-    finally:
-        for s in socks:
-            s.close()
-        pr.stop()
-    errs = ([f"{bad} wrong answers"] if bad else []) + ([f"{closed} idle connections closed"] if closed else [])
-    return {"peer": peer.name, "mode": "idle", "rss_idle_kib": rss0, "rss_conns_kib": rss1, "pss_idle_kib": pss0, "pss_conns_kib": pss1,
-            "conns": conns, "errors": errs}

@@ -1,8 +1,10 @@
 """The products, and the upstream behind them: where they are found, how they are started."""
-import http.client, json, os, re, shlex, shutil, subprocess, tempfile, time
+import http.client, json, os, pathlib, re, shlex, shutil, subprocess, tempfile, time
+import certificates
 from caller import req
-from job import HIGH_RATE, KEYS, TENANTS, TOKEN, render
-from process import Proc, free_port
+from job import BODY200, HIGH_RATE, KEYS, TENANTS, TOKEN, render
+from modes import Mode
+from process import Proc, free_port, free_ports
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TMPL = os.path.join(HERE, "peers")
@@ -12,7 +14,7 @@ CACHE = os.environ.get("BENCH_VENV") or os.path.join(
 
 class Peer:
     def __init__(self, name):
-        self.name, self.limiter = name, name != "caddy"
+        self.name, self.limiter, self.audits, self.journal = name, name != "caddy", name == "nginx", False
 
     def files(self):
         """(template, rendered name) pairs"""
@@ -28,10 +30,12 @@ class Peer:
                 "caddy": lambda: ([which("caddy"), "run", "--config", c("Caddyfile"), "--adapter", "caddyfile"],
                                   {"GOMAXPROCS": str(v["workers"]), "GOGC": "400", "HOME": w, "XDG_DATA_HOME": w, "XDG_CONFIG_HOME": w})}[self.name]()
 
-    def start(self, base, upstream_port, workers=1, log=False, rate=HIGH_RATE, cpus=None):
-        w = tempfile.mkdtemp(prefix=self.name + "-", dir=base)
-        v = {"workdir": w, "port": free_port(), "upstream_port": upstream_port, "workers": workers, "log": log, "rate": rate,
-             "token": TOKEN, "keys": KEYS, "tenants": TENANTS, "keys_json": json.dumps(KEYS), "tenants_json": json.dumps(TENANTS)}
+    def start(self, base, up, mode=Mode(), rate=HIGH_RATE, cpus=None, ready=lambda status, body: (status, body) == (200, BODY200), **more):
+        """In front of the upstream `up`; back when a DELETE through it is answered as `ready` wants."""
+        w, tls = tempfile.mkdtemp(prefix=self.name + "-", dir=base), certificates.make(base)
+        v = {"workdir": w, "port": free_port(), "upstream_host": "localhost" if mode.tls else "127.0.0.1", "upstream_port": up.port_for(mode),
+             "workers": mode.workers, "log": mode.log or mode.audit and not self.journal, "audit": mode.audit and self.journal, "tls": mode.tls, "certificates": tls, "rate": rate, "admin": False,
+             "token": TOKEN, "keys": KEYS, "tenants": TENANTS, "keys_json": json.dumps(KEYS), "tenants_json": json.dumps(TENANTS)} | more
         for src, dst in self.files():
             with open(src if os.path.isabs(src) else os.path.join(TMPL, src)) as f:
                 text = render(f.read(), v)
@@ -39,16 +43,21 @@ class Peer:
                 f.write(text)
         cmd, env = self.command(w, v)
         pr = Proc(cmd, w, env, cpus)
-        pr.port, pr.workdir, pr.name = v["port"], w, self.name
+        pr.port, pr.tls, pr.h2, pr.workdir, pr.name = v["port"], tls if mode.tls else None, mode.h2, w, self.name
+        if ready:
+            self.wait(pr, ready)
+        return pr
+
+    def wait(self, pr, ready):
         end, last = time.time() + 20, ""
         while time.time() < end:
             if pr.p.poll() is not None:
                 raise SystemExit(f"FAIL: {self.name} exited at start (rc {pr.p.returncode}):\n{pr.tail()}")
             try:
-                st, _, body = req(pr.port, "/v1/files/tenant00/ready.txt", KEYS[15]["key"])
-                if st == 200:
+                st, _, body = req(pr, "/v1/files/tenant00/ready.txt", KEYS[15]["key"])
+                if ready(st, body):
                     pr.refresh()
-                    return pr
+                    return
                 last = f"{st} {body[:200]!r}"
             except OSError as e:
                 last = str(e)
@@ -62,6 +71,7 @@ class Ours(Peer):
     def __init__(self):
         self.name, self.limiter = os.environ.get("OURS_NAME", "ours"), os.environ.get("OURS_LIMITER", "1") != "0"
         self.cfg = os.environ.get("OURS_CONFIG", "")
+        self.audits = self.journal = any("@@if audit@@" in pathlib.Path(f).read_text() for f, _ in self.files())
 
     def files(self):
         if not self.cfg:
@@ -77,11 +87,20 @@ class Ours(Peer):
             conf = w if os.path.isdir(self.cfg) else os.path.join(w, self.files()[0][1])
         def sub(s):
             for a, b in {"config": conf, "workdir": w, "port": v["port"], "upstream_port": v["upstream_port"], "workers": v["workers"],
-                         "rate": v["rate"], "log": "on" if v["log"] else "off", "token": TOKEN}.items():
+                         "rate": v["rate"], "log": "on" if v["log"] else "off", "token": TOKEN,
+                         "tls": "on" if v["tls"] else "off", "certificates": v["certificates"]}.items():
                 s = s.replace("{" + a + "}", str(b))
             return s
         env = dict(kv.split("=", 1) for kv in shlex.split(sub(os.environ.get("OURS_ENV", ""))))
         return [sub(a) for a in shlex.split(os.environ["OURS_CMD"])], env
+
+
+def ours_by_default():
+    """`ours` is the gateway of target/release with the files in `ours/`, where the environment does not say otherwise."""
+    gateway = os.path.join(os.path.dirname(os.path.dirname(HERE)), "target/release/smh-gateway")
+    for name, value in (("OURS_CMD", gateway + " serve --config {config}/gateway.yaml"), ("OURS_CONFIG", os.path.join(HERE, "ours")), ("OURS_NAME", "smh-gateway")):
+        os.environ[name] = os.environ.get(name) or value
+    os.environ.setdefault("OURS_ENV", "SMH_GATEWAY_LOG=error")
 
 
 def which(name):
@@ -99,32 +118,50 @@ def envoy_bin():
     return which("envoy")
 
 
+class Upstream(Proc):
+    """nginx, which answers at three ports: in the clear, in TLS, and in TLS with HTTP/2 for what is measured without a proxy."""
+    def __init__(self, base, cpus):
+        w = tempfile.mkdtemp(prefix="upstream-", dir=base)
+        by = {t["tenant"]: t for t in TENANTS}
+        self.port, self.tls_port, self.h2_port = free_ports(3)
+        v = {"workdir": w, "port": self.port, "tls_port": self.tls_port, "h2_port": self.h2_port, "certificates": certificates.make(base), "token": TOKEN}
+        for n in ("gone", "missing"):
+            v[n + "_library"], v[n + "_space"] = by[n]["library"], by[n]["space"]
+        with open(os.path.join(TMPL, "upstream.conf.tmpl")) as f, open(os.path.join(w, "nginx.conf"), "w") as g:
+            g.write(render(f.read(), v))
+        super().__init__([which("nginx"), "-c", os.path.join(w, "nginx.conf"), "-p", w, "-e", os.path.join(w, "error.log")], w, cpus=cpus)
+
+    def port_for(self, mode, direct=False):
+        return self.h2_port if mode.h2 and direct else self.tls_port if mode.tls else self.port
+
+    def count(self):
+        """How many requests it has had, this one among them."""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        c.request("GET", "/__stat")
+        n = int(c.getresponse().read().split(b"\n")[2].split()[2])
+        c.close()
+        return n
+
+    def settle(self):
+        """Back when nothing more comes: what was cut off at the end of a load may still be under way."""
+        n = self.count()
+        for _ in range(100):
+            time.sleep(0.05)
+            last, n = n, self.count()
+            if n == last + 1:
+                return
+
+
 def start_upstream(base, cpus):
-    w = tempfile.mkdtemp(prefix="upstream-", dir=base)
-    by = {t["tenant"]: t for t in TENANTS}
-    v = {"workdir": w, "port": free_port(), "token": TOKEN}
-    for n in ("gone", "missing"):
-        v[n + "_library"], v[n + "_space"] = by[n]["library"], by[n]["space"]
-    with open(os.path.join(TMPL, "upstream.conf.tmpl")) as f, open(os.path.join(w, "nginx.conf"), "w") as g:
-        g.write(render(f.read(), v))
-    pr = Proc([which("nginx"), "-c", os.path.join(w, "nginx.conf"), "-p", w, "-e", os.path.join(w, "error.log")], w, cpus=cpus)
-    pr.port = v["port"]
+    up = Upstream(base, cpus)
     for _ in range(100):
         try:
-            upstream_count(pr.port)
-            pr.refresh()
-            return pr
+            up.count()
+            up.refresh()
+            return up
         except OSError:
             time.sleep(0.05)
-    raise SystemExit("FAIL: the mock upstream does not start:\n" + pr.tail())
-
-
-def upstream_count(port):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    c.request("GET", "/__stat")
-    n = int(c.getresponse().read().split(b"\n")[2].split()[2])
-    c.close()
-    return n
+    raise SystemExit("FAIL: the mock upstream does not start:\n" + up.tail())
 
 
 def versions(names):
@@ -135,14 +172,8 @@ def versions(names):
             return m.group(1) if m else "?"
         except OSError:
             return "?"
-    out = {"wrk": v([which("wrk"), "-v"], r"wrk (\S+)"), "nginx (upstream)": v([which("nginx"), "-v"], r"nginx/(\S+)")}
-    for n in names:
-        if n == "nginx":
-            out[n] = v([which(n), "-v"], r"nginx/(\S+)")
-        elif n == "haproxy":
-            out[n] = v([which(n), "-v"], r"version (\S+)")
-        elif n == "envoy":
-            out[n] = v([envoy_bin(), "--version"], r"/(\d+\.\d+\.\d+)/")
-        elif n == "caddy":
-            out[n] = v([which(n), "version"], r"v?(\S+)")
-    return out
+    nginx = lambda: v([which("nginx"), "-v"], r"nginx/(\S+)")
+    ask = {"nginx": nginx, "haproxy": lambda: v([which("haproxy"), "-v"], r"version (\S+)"), "envoy": lambda: v([envoy_bin(), "--version"], r"/(\d+\.\d+\.\d+)/"),
+           "caddy": lambda: v([which("caddy"), "version"], r"v?(\S+)"), "ours": lambda: v([shlex.split(os.environ["OURS_CMD"])[0], "--version"], r"(\d\S*)")}
+    out = {"wrk": v([which("wrk"), "-v"], r"wrk (\S+)"), "h2load": v([which("h2load"), "--version"], r"nghttp2/(\S+)"), "nginx (upstream)": nginx()}
+    return out | {os.environ.get("OURS_NAME", n) if n == "ours" else n: ask[n]() for n in names if n in ask}

@@ -1,14 +1,18 @@
 """Processes that are measured: started, pinned, stopped, and what /proc says of them."""
-import os, re, signal, socket, subprocess
+import contextlib, os, re, signal, socket, subprocess, time
 
 CORES = sorted(os.sched_getaffinity(0))
 TICK = os.sysconf("SC_CLK_TCK")
 
 
+def free_ports(n):
+    with contextlib.ExitStack() as held:
+        socks = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(n)]
+        return [s.getsockname()[1] for s in socks]
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def tree(pid):
@@ -38,6 +42,19 @@ def cpu_s(pids):
         except OSError:
             pass
     return t / TICK
+
+
+def thread_s(pids):
+    """CPU seconds, user and system, of each thread: {(pid, tid, name): seconds}. The scheduler's count, which is finer than the ticks of cpu_s."""
+    out = {}
+    for p in pids:
+        try:
+            for t in os.listdir(f"/proc/{p}/task"):
+                with open(f"/proc/{p}/task/{t}/comm") as name, open(f"/proc/{p}/task/{t}/schedstat") as stat:
+                    out[p, int(t), name.read().strip()] = int(stat.read().split()[0]) / 1e9
+        except OSError:
+            pass
+    return out
 
 
 def mem_kib(pids):
@@ -71,8 +88,20 @@ class Proc:
         self.log = os.path.join(workdir, "out.log")
         e = dict(os.environ)
         e.update(env or {})
-        self.p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=open(self.log, "wb"), stderr=subprocess.STDOUT, env=e,
-                                  preexec_fn=lambda: os.sched_setaffinity(0, cpus or CORES))
+        told, tell = os.pipe()
+
+        def before():
+            os.sched_setaffinity(0, cpus or CORES)
+            os.write(tell, repr(time.monotonic()).encode())
+        try:
+            with open(self.log, "wb") as out:
+                self.p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=e, preexec_fn=before)
+            self.exec_at = float(os.read(told, 64))  # of time.monotonic()
+        except FileNotFoundError as missing:
+            raise SystemExit(f"FAIL: {missing.filename} is not there")
+        finally:
+            os.close(told)
+            os.close(tell)
         self.pids = [self.p.pid]
 
     def refresh(self):
