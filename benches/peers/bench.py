@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Side-by-side benchmark of reverse proxies that all do the same job. See README.md."""
-import argparse, os, platform, re, resource, shutil, sys, tempfile, time
+import argparse, os, resource, shutil, sys, tempfile
 sys.dont_write_bytecode = True
 from check import check_peer
 from load import clean_run, write_loads
 from memory import idle_run
 from modes import MODES, Mode
-from peer import HERE, Ours, Peer, ours_by_default, start_upstream, versions
+from peer import HERE, Ours, Peer, circumstances, ours_by_default, start_upstream
 from process import CORES
 from report import save
 
@@ -45,11 +45,9 @@ def main():
     os.chmod(base, 0o755)
     up = None
     try:
-        with open("/proc/cpuinfo") as f:
-            cpu = re.search(r"model name\s*:\s*(.*)", f.read())
-        res = {"machine": {"cpu": cpu.group(1) if cpu else platform.machine(), "cores": len(CORES), "kernel": platform.release()},
-               "versions": versions(names), "rounds": a.rounds, "secs": a.secs, "conns": a.conns, "think": a.think,
-               "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "checks": {}, "check_failures": {}, "negotiated": {}, "noise": {"discarded": 0}, "runs": []}
+        res = circumstances(names) | {
+            "rounds": a.rounds, "secs": a.secs, "conns": a.conns, "think": a.think,
+            "checks": {}, "check_failures": {}, "negotiated": {}, "noise": {"discarded": 0}, "runs": []}
         if not a.skip_check:
             for p in peers:
                 if p:

@@ -1,10 +1,10 @@
 """The products, and the upstream behind them: where they are found, how they are started."""
-import http.client, json, os, pathlib, re, shlex, shutil, subprocess, tempfile, time
+import http.client, json, os, pathlib, platform, re, shlex, shutil, subprocess, tempfile, time
 import certificates
 from caller import req
 from job import BODY200, HIGH_RATE, KEYS, TENANTS, TOKEN, render
 from modes import Mode
-from process import Proc, free_port, free_ports
+from process import CORES, Proc, free_port, free_ports
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TMPL = os.path.join(HERE, "peers")
@@ -144,11 +144,12 @@ class Upstream(Proc):
 
     def settle(self):
         """Back when nothing more comes: what was cut off at the end of a load may still be under way."""
-        n = self.count()
+        n, quiet = self.count(), 0
         for _ in range(100):
-            time.sleep(0.05)
+            time.sleep(0.1)
             last, n = n, self.count()
-            if n == last + 1:
+            quiet = quiet + 1 if n == last + 1 else 0
+            if quiet == 3:
                 return
 
 
@@ -162,6 +163,14 @@ def start_upstream(base, cpus):
         except OSError:
             time.sleep(0.05)
     raise SystemExit("FAIL: the mock upstream does not start:\n" + up.tail())
+
+
+def circumstances(names):
+    """What a reader of figures must know of them: machine, versions, when."""
+    with open("/proc/cpuinfo") as f:
+        cpu = re.search(r"model name\s*:\s*(.*)", f.read())
+    return {"machine": {"cpu": cpu.group(1) if cpu else platform.machine(), "cores": len(CORES), "kernel": platform.release()},
+            "versions": versions(names), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
 def versions(names):

@@ -60,9 +60,9 @@ def times(R, mode, p):
     return spread(against(R, mode, p, "nginx", "cpu_us_per_req", lambda mine, its: mine / its) if p != "direct" else [], "{:.2f}")
 
 
-def added(R, mode, p, key):
+def added(R, mode, p, key, rng=True):
     """What a proxy adds to the way without one."""
-    return spread(against(R, mode, p, "direct", key, lambda mine, its: mine - its) if p != "direct" else [], "{:+.0f}")
+    return spread(against(R, mode, p, "direct", key, lambda mine, its: mine - its) if p != "direct" else [], "{:+.0f}", rng)
 
 
 def report(res):

@@ -1,24 +1,25 @@
 #!/usr/bin/env python3
 """CPU a delete by slices: all peers are up at once, and load goes round them a second at a time.
 
-    benches/peers/slices.py [--peers nginx,haproxy,ours] [--mode w1] [--rounds 7] [--secs 1]
+    benches/peers/slices.py [--peers nginx,haproxy,ours] [--modes w1,tls] [--rounds 7] [--secs 1]
     benches/peers/slices.py --also before=/path/to/an/older/smh-gateway
-    benches/peers/slices.py --mode lat --peers direct,nginx,haproxy,ours
+    benches/peers/slices.py --modes lat --peers direct,nginx,haproxy,ours
 
 bench.py starts each peer anew for each run, minutes apart from the others, and a virtual machine changes its speed within
-those. Here one round is a second of each, so what is compared was measured together. The peer named first is what the others
-are compared with, `direct` (no proxy) is what each adds to. Each slice opens its connections anew: in TLS, two seconds or
-more (--secs 3) keep its handshakes below a hundredth. What is correct about the answers, bench.py checks first;
-here the first round looks at each, and all must be answered 200 and have been at the upstream.
+those. Here one round is a second of each, so what is compared was measured together. The first peer that is a proxy is what
+the others are compared with; `direct` (no proxy) is what each adds to. Each slice opens its connections anew, so in TLS it
+takes three seconds at least: handshakes are to be a small part of it. Whether a peer does the job is what bench.py checks
+first; here the first round looks at each answer and is not counted, and all must be 200 and have been at the upstream.
 
 `ours` is the gateway of target/release, unless OURS_CMD and the others of README.md say something else.
 """
-import argparse, os, shutil, statistics, sys, tempfile
+import argparse, json, os, shutil, statistics, sys, tempfile
 sys.dont_write_bytecode = True
 from load import ERRORS, Meter, drive, write_loads
 from modes import MODES
-from peer import Ours, Peer, ours_by_default, start_upstream
+from peer import Ours, Peer, circumstances, ours_by_default, start_upstream
 from process import CORES
+from report import added, against, med
 
 
 def peer(name, also):
@@ -32,7 +33,7 @@ def peer(name, also):
 
 
 def one_slice(name, pr, up, mode, file, secs, cpus, check):
-    """CPU a delete in microseconds, deletes a second, p50 and p99."""
+    """What bench.py's runs have too, as far as a slice tells it."""
     if pr:
         pr.refresh()
     up.settle()
@@ -42,28 +43,53 @@ def one_slice(name, pr, up, mode, file, secs, cpus, check):
     n, wrong = run["requests"], run["bad"] + sum(run[k] for k in ERRORS)
     if wrong or not n or not n <= forwarded <= n + 64 + 2:
         raise SystemExit(f"FAIL: {name}: {wrong} wrong of {n} answers, {forwarded} at the upstream: {run['first_bad']}\n{pr.tail() if pr else ''}")
-    return cpu / n * 1e6, n / secs, run.get("p50"), run.get("p99")
+    return {"peer": name, "requests": n, "rps": n / secs, "cpu_us_per_req": cpu / n * 1e6 if pr else None, "p50_us": run.get("p50"), "p99_us": run.get("p99"), "errors": []}
 
 
-def table(mode, figures):
+def table(name, runs):
     """Lines of Markdown; the first peer that is a proxy is the reference."""
-    proxies = [name for name in figures if name != "direct"]
-    first, direct = figures[proxies[0]], figures.get("direct")
-    more = ["p50 / p99 added over direct, µs"] if direct and mode.think else []
-    heads = [mode.protocol(), "CPU µs a delete", f"times {proxies[0]}'s, same round: median (quartiles)", "deletes/s", "p50 / p99 µs", *more]
+    mode, peers = MODES[name], list(dict.fromkeys(r["peer"] for r in runs))
+    reference, more = next(p for p in peers if p != "direct"), []
+    if mode.think and "direct" in peers:
+        more = ["p50 / p99 added over direct, µs"]
+    heads = [mode.protocol(), "CPU µs a delete", f"times {reference}'s, same round: median (quartiles)", "deletes/s", "p50 / p99 µs", *more]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for name, x in figures.items():
-        mid = lambda i: statistics.median(one[i] for one in x)
-        pair = lambda i, j, f: f"{f(i)} / {f(j)}" if x[0][i] is not None else "-"
-        times = [mine[0] / its[0] for mine, its in zip(x, first)]
-        low, middle, high = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
-        row = [name, "-", "-"] if name == "direct" else [name, f"{mid(0):.1f}", f"{middle:.2f} ({low:.2f}–{high:.2f})"]
-        row += [f"{mid(1):.0f}", pair(2, 3, lambda i: f"{mid(i):.0f}")]
+    for p in peers:
+        of = [r for r in runs if r["peer"] == p]
+        row = [p, "-", "-"]
+        if p != "direct":
+            times = against(runs, name, p, reference, "cpu_us_per_req", lambda mine, its: mine / its)
+            low, middle, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+            row[1:] = [med(of, "cpu_us_per_req", "{:.1f}", False), f"{middle:.2f} ({low:.2f}–{high:.2f})"]
+        row += [med(of, "rps", rng=False), f"{med(of, 'p50_us', rng=False)} / {med(of, 'p99_us', rng=False)}"]
         if more:
-            added = lambda i: f"{statistics.median(mine[i] - its[i] for mine, its in zip(x, direct)):+.0f}"
-            row.append("-" if name == "direct" else pair(2, 3, added))
+            row.append(f"{added(runs, name, p, 'p50_us', False)} / {added(runs, name, p, 'p99_us', False)}")
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
+
+
+def one_mode(name, a, secs, also, base):
+    mode, runs, running = MODES[name], [], {}
+    first, last = (CORES[:1], CORES[-1:]) if mode.pinned else (CORES, CORES)
+    up = start_upstream(base, last)
+    try:
+        files = write_loads(base)
+        for p in a.peers.split(",") + list(also):
+            one = None if p == "direct" else peer(p, also)
+            if not mode.audit or one and one.audits:
+                running[one.name if one else p] = one and one.start(base, up, mode, cpus=first)
+        if not any(running.values()):
+            raise SystemExit(f"FAIL: none of {a.peers} is a proxy that does {name}")
+        for turn in range(a.rounds + 1):
+            for p, pr in running.items():
+                r = one_slice(p, pr, up, mode, files["proxy" if pr else "direct"], secs, last, check=turn == 0)
+                if turn:
+                    runs.append(r | {"mode": name, "round": turn - 1})
+    finally:
+        for pr in filter(None, running.values()):
+            pr.stop()
+        up.stop()
+    return runs
 
 
 def main():
@@ -71,35 +97,27 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--peers", default="nginx,haproxy,ours")
     ap.add_argument("--also", action="append", default=[], metavar="NAME=BINARY", help="another build of the gateway, beside `ours`")
-    ap.add_argument("--mode", choices=list(MODES), default="w1")
+    ap.add_argument("--modes", "--mode", default="w1", help=f"of {','.join(MODES)}; one after the other")
     ap.add_argument("--rounds", type=int, default=7)
     ap.add_argument("--secs", type=int, default=1)
+    ap.add_argument("--out", metavar="FILE", help="also as JSON, for plot.py")
     a = ap.parse_args()
-    mode, also = MODES[a.mode], dict(x.split("=", 1) for x in a.also)
-    first, last = (CORES[:1], CORES[-1:]) if mode.pinned else (CORES, CORES)
+    modes, also = a.modes.split(","), dict(x.split("=", 1) for x in a.also)
+    if set(modes) - set(MODES):
+        ap.error(f"no such mode: {', '.join(sorted(set(modes) - set(MODES)))}")
     base = tempfile.mkdtemp(prefix="slices-")
     os.chmod(base, 0o755)
-    up, running = start_upstream(base, last), {}
+    res = circumstances(a.peers.split(",")) | {"rounds": a.rounds, "secs": a.secs, "runs": []}
     try:
-        files = write_loads(base)
-        for name in a.peers.split(",") + list(also):
-            one = None if name == "direct" else peer(name, also)
-            if one and mode.audit and not one.audits:
-                continue
-            running[name] = one and one.start(base, up, mode, cpus=first)
-        if not any(running.values()):
-            raise SystemExit(f"none of {a.peers} is a proxy that does {a.mode}")
-        figures = {name: [] for name in running}
-        for turn in range(a.rounds + 1):
-            for name, pr in running.items():
-                one = one_slice(name, pr, up, mode, files["proxy" if pr else "direct"], a.secs, last, check=turn == 0)
-                if turn:
-                    figures[name].append(one)
-        print(f"{a.mode}, {a.rounds} rounds of {a.secs} s\n\n{table(mode, figures)}")
+        for name in modes:
+            secs = max(a.secs, 3) if MODES[name].tls else a.secs
+            runs = one_mode(name, a, secs, also, base)
+            res["runs"] += runs
+            print(f"{name}, {a.rounds} rounds of {secs} s\n\n{table(name, runs)}\n", flush=True)
+            if a.out:
+                with open(a.out, "w") as f:
+                    json.dump(res, f, indent=1)
     finally:
-        for pr in filter(None, running.values()):
-            pr.stop()
-        up.stop()
         shutil.rmtree(base, ignore_errors=True)
 
 
