@@ -1,5 +1,5 @@
 """Whether a peer does the job: what its callers hear, and what the upstream got."""
-import collections, json, os, socket, ssl, threading, urllib.parse
+import collections, json, os, socket, ssl, threading, time, urllib.parse
 import certificates
 from caller import handshake, many, req
 from job import BODY200, BODY404, KEYS, LOW_RATE, TENANTS, TOKEN
@@ -9,7 +9,7 @@ class LogUpstream:
     """Logging upstream: answers as the mock does, and keeps every request as it came over the wire. In TLS it shows the certificate `leaf`."""
     def __init__(self, base, leaf=None):
         self.seen, self.conns, self.lock, self.tls = [], 0, threading.Lock(), None
-        self.names, self.sessions = set(), collections.Counter()
+        self.names, self.sessions, self.resumed, self.open = set(), collections.Counter(), 0, set()
         if leaf:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(os.path.join(certificates.make(base), leaf + ".pem"))
@@ -42,7 +42,10 @@ class LogUpstream:
         try:
             if self.tls:
                 c = self.tls.wrap_socket(c, server_side=True)
-                self.sessions[f"{c.version()} {c.cipher()[0]}"] += 1
+                with self.lock:
+                    self.sessions[f"{c.version()} {c.cipher()[0]}"] += 1
+                    self.resumed += c.session_reused
+                    self.open.add(c)
             while True:
                 while b"\r\n\r\n" not in buf:
                     d = c.recv(65536)
@@ -73,7 +76,15 @@ class LogUpstream:
         except OSError:
             pass
         finally:
+            with self.lock:
+                self.open.discard(c)
             c.close()
+
+    def hang_up(self):
+        """Ends all connections, as an upstream does that has kept them long enough."""
+        with self.lock:
+            for c in self.open:
+                c.shutdown(socket.SHUT_RDWR)
 
     def take(self):
         with self.lock:
@@ -174,7 +185,15 @@ def check_tls(c):
     c.put("resumed", "" if resumed else "a second connection made a session of its own")
     ok = c.up.names == {"localhost"} and c.up.sessions and all(s.startswith("TLSv1.3 ") for s in c.up.sessions)
     c.put("upstream TLS 1.3, SNI", "" if ok else f"names {c.up.names}, sessions {dict(c.up.sessions)}")
-    c.tls = f"{cipher}; upstream {', '.join(s.split()[1] for s in c.up.sessions)}"
+    before = sum(c.up.sessions.values())
+    c.up.hang_up()
+    for _ in range(20):
+        if sum(c.up.sessions.values()) > before:
+            break
+        # One that was sent while the connection ended may fail, and tells nothing.
+        req(c.pr, "/v1/files/tenant00/again.txt", c.key)
+        time.sleep(0.05)
+    c.tls = f"{cipher}; upstream {', '.join(s.split()[1] for s in c.up.sessions)}, {'resumed' if c.up.resumed else 'not resumed'}"
 
 
 def check_disbelieved(c, leaf):
