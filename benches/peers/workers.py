@@ -5,7 +5,8 @@
 
 Spread is the busiest worker's CPU over the mean of all: 1 is even, as many as there are workers is all on one. Workers are
 nginx's processes, and the threads of the others that serve. Nothing is pinned. A saturated proxy evens itself out, since callers
-of a busy worker get slower; with --think they ask at a rate of their own, so that CPU is as the connections are spread.
+of a busy worker get slower; with --think they ask at a rate of their own, 5,000 deletes a second in all, so that CPU is as the
+connections are spread.
 """
 import argparse, os, re, resource, shutil, statistics, sys, tempfile
 sys.dont_write_bytecode = True
@@ -25,9 +26,11 @@ def workers_of(pr):
     return children or threads
 
 
-def one_round(pr, mode, file, conns, secs, check):
+def one_round(pr, up, mode, file, conns, secs, check):
+    up.settle()
     before = workers_of(pr)
-    run = drive(pr.port, mode, file, secs, conns, CORES, check=check)
+    # With --think, some 5,000 deletes a second, however many connections there are.
+    run = drive(pr.port, mode, file, secs, conns, CORES, check=check, think=max(1, conns // 5))
     used = [s - before[key] for key, s in sorted(workers_of(pr).items())]
     wrong = run["bad"] + sum(run[k] for k in ERRORS)
     if wrong or not run["requests"]:
@@ -62,7 +65,7 @@ def main():
                 try:
                     for conns in map(int, a.conns.split(",")):
                         # The first round looks at each answer, and is not counted.
-                        rounds = [one_round(pr, mode, file, conns, a.secs, check=turn == 0) for turn in range(a.rounds + 1)][1:]
+                        rounds = [one_round(pr, up, mode, file, conns, a.secs, check=turn == 0) for turn in range(a.rounds + 1)][1:]
                         spreads = [max(used) / statistics.mean(used) for used, *_ in rounds]
                         last = rounds[-1][0]
                         mid = lambda i: statistics.median(one[i] for one in rounds)
