@@ -5,14 +5,16 @@
 
 Each row compares a small gateway with a large one, one after the other in each round, on the same machine: one worker
 alone on the first core, wrk and nginx (as SMH) on the last. CPU is user and system time of the gateway's process. Needs
-wrk and nginx (Debian), two cores, and a limit of open files above 11,000 for the last row. Load and measuring are those of `peers/bench.py`.
+wrk and nginx (Debian), two cores, and a limit of open files above 11,000 for the last row. Load and measuring are those of `peers/`.
 """
 import argparse, hashlib, os, random, resource, shutil, socket, statistics, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, "benches/peers"))
-import bench
+from load import wrk
+from peer import start_upstream
+from process import CORES, Proc, cpu_s, free_port, mem_kib
 
 GATEWAY = os.path.join(ROOT, "target/release/smh-gateway")
 ROWS = {
@@ -71,9 +73,9 @@ def write_files(folder, size, port, upstream):
 
 def measure(size, upstream, secs, base):
     """CPU of a delete in microseconds, and the gateway's memory in MiB."""
-    folder, port = tempfile.mkdtemp(dir=base), bench.free_port()
+    folder, port = tempfile.mkdtemp(dir=base), free_port()
     write_files(folder, size, port, upstream)
-    gateway = bench.Proc([GATEWAY, "serve", "--config", os.path.join(folder, "gateway.yaml")], folder, cpus=bench.CORES[:1])
+    gateway = Proc([GATEWAY, "serve", "--config", os.path.join(folder, "gateway.yaml")], folder, cpus=CORES[:1])
     idle = []
     try:
         for _ in range(200):
@@ -84,16 +86,16 @@ def measure(size, upstream, secs, base):
                 time.sleep(0.05)
         for _ in range(size["idle"]):
             idle.append(socket.create_connection(("127.0.0.1", port)))
-        load = lambda s, check: bench.wrk(port, os.path.join(folder, "load.txt"), s, 64, bench.CORES[-1:], check=check)
+        load = lambda s, check: wrk(port, os.path.join(folder, "load.txt"), s, 64, CORES[-1:], check=check)
         warm = load(1, True)
         gateway.refresh()
-        before = bench.cpu_s(gateway.pids)
+        before = cpu_s(gateway.pids)
         run = load(secs, False)
-        used = bench.cpu_s(gateway.pids) - before
+        used = cpu_s(gateway.pids) - before
         errors = sum(run[kind] for kind in ("connect", "read", "write", "status", "timeout"))
         if warm["bad"] or not warm["checked"] or errors or not run["requests"]:
             raise SystemExit(f"not every delete went through: {warm['first_bad']} {errors}\n" + gateway.tail())
-        return used / run["requests"] * 1e6, bench.mem_kib(gateway.pids)[0] / 1024
+        return used / run["requests"] * 1e6, mem_kib(gateway.pids)[0] / 1024
     finally:
         for connection in idle:
             connection.close()
@@ -110,7 +112,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     base = tempfile.mkdtemp(prefix="growth-")
     os.chmod(base, 0o755)
-    upstream = bench.start_upstream(base, bench.CORES[-1:])
+    upstream = start_upstream(base, CORES[-1:])
     try:
         print("| grows | from, µs | to, µs | times, same round | memory, MiB |\n|---|---|---|---|---|")
         for name, (small, large) in ROWS.items():
