@@ -2,7 +2,6 @@
 //!
 //! Nothing here changes after it was built: a reload builds a new directory.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::delete::TenantRef;
+use crate::fast_map::FastMap;
 use crate::ids::{CallerName, LibraryId, SpaceId, TenantName, UserId};
 use crate::origin::Origin;
 use crate::refusal::QueryFault;
@@ -188,7 +188,7 @@ impl Tenant {
 
 /// The callers, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Callers(HashMap<CallerName, Arc<Caller>>);
+pub struct Callers(FastMap<CallerName, Arc<Caller>>);
 
 impl Callers {
     /// The caller of this name.
@@ -212,10 +212,10 @@ impl FromIterator<Arc<Caller>> for Callers {
 /// The tenants, by name and by where their files are.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tenants {
-    by_name: HashMap<TenantName, Arc<Tenant>>,
+    by_name: FastMap<TenantName, Arc<Tenant>>,
     /// Two maps, so that borrowed ids find a tenant. `None` where one space is two tenants': nobody
     /// could say by whose rules a delete is judged.
-    by_space: HashMap<LibraryId, HashMap<SpaceId, Option<Arc<Tenant>>>>,
+    by_space: FastMap<LibraryId, FastMap<SpaceId, Option<Arc<Tenant>>>>,
 }
 
 impl Tenants {

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod refusal;
 pub mod origin;
 pub mod tally;
+pub mod fast_map;
 pub mod glob;
 
 // What a delete is, who asks for it, and what decides.

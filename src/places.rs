@@ -4,10 +4,10 @@
 //! it beyond them is refused at once, and the others go on. With its places a library has what is
 //! known of how much it bears.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::fast_map::FastMap;
 use crate::ids::LibraryId;
 use crate::limits::Easing;
 use crate::tally::{Counted, Tally};
@@ -17,7 +17,7 @@ use crate::tally::{Counted, Tally};
 pub struct Places {
     all: Tally,
     most: usize,
-    libraries: HashMap<LibraryId, Share>,
+    libraries: FastMap<LibraryId, Share>,
 }
 
 #[derive(Clone)]
@@ -68,7 +68,7 @@ impl Places {
             };
             (library, share)
         };
-        let mut next: HashMap<_, _> = libraries.into_iter().map(share).collect();
+        let mut next: FastMap<_, _> = libraries.into_iter().map(share).collect();
         for (library, share) in &self.libraries {
             // Even one without a delete: one that began before may be about to take a place.
             let may_grow = share.most.is_some() || share.taken.is_shared();

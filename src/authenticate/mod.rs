@@ -23,7 +23,6 @@ pub use self::keyring::{Credential, Keyring, read_all};
 pub use self::peer::{ClientCas, ClientTrust, Peer, PeerAddress, Presented, Vouching};
 pub use self::subjects::JwtRule;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -34,6 +33,7 @@ use self::jwt::{Issuer, Issuers};
 use self::spiffe::{Found, SpiffeTable};
 use self::subjects::Subjects;
 use crate::directory::Caller;
+use crate::fast_map::FastMap;
 use crate::refusal::{CertificateFault, CredentialFault};
 use crate::secret::MIN_KEY_BYTES;
 
@@ -103,7 +103,7 @@ impl From<jwt::Unproven> for Unproven {
 #[derive(Debug, Default)]
 pub struct Authenticator {
     /// `None` where one key is two callers'.
-    keys: HashMap<KeyDigest, Option<Arc<Caller>>>,
+    keys: FastMap<KeyDigest, Option<Arc<Caller>>>,
     spiffe_ids: SpiffeTable<Arc<Caller>>,
     subjects: Subjects,
     issuers: Arc<Issuers>,

@@ -119,14 +119,19 @@ fn is_host(text: &str) -> bool {
     is_plain_host(text.as_bytes()) || is_any_host(text)
 }
 
-/// What most are, seen at a glance: letters, digits, `-` and `.`, and perhaps a port of up to four digits.
+/// What most are, seen at a glance: letters, digits, `-` and `.`, and perhaps a port.
 fn is_plain_host(text: &[u8]) -> bool {
     let mut parts = text.split(|&byte| byte == b':');
     let (Some(name), port, None) = (parts.next(), parts.next(), parts.next()) else { return false };
     let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-    let is_port =
-        |port: &[u8]| (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
     !name.is_empty() && name.iter().all(is_of_name) && port.is_none_or(is_port)
+}
+
+fn is_port(text: &[u8]) -> bool {
+    let value = || text.iter().fold(0, |number, digit| number * 10 + u32::from(digit & 0x0F));
+    (1..=5).contains(&text.len())
+        && text.iter().all(u8::is_ascii_digit)
+        && value() <= u32::from(u16::MAX)
 }
 
 fn is_any_host(text: &str) -> bool {
@@ -136,7 +141,10 @@ fn is_any_host(text: &str) -> bool {
     }
     match text.strip_prefix(authority.host()).and_then(|port| port.strip_prefix(':')) {
         Some("") | None => text.len() == authority.host().len() || text.ends_with(':'),
-        Some(_) => authority.port_u16().is_some(),
+        // A number may be written with a sign, a port not.
+        Some(port) => {
+            port.bytes().all(|byte| byte.is_ascii_digit()) && authority.port_u16().is_some()
+        }
     }
 }
 
@@ -176,18 +184,20 @@ mod tests {
     #[test]
     fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
         for good in
-            ["localhost", "LOCALHOST:80", "127.0.0.1:1", "[::1]:8080", "[::1]", "a-b.example"]
+            ["localhost", "LOCALHOST:80", "127.0.0.1:65535", "[::1]:8080", "[::1]", "a-b.example"]
         {
             assert!(is_host(good), "{good}");
         }
-        for bad in ["", "a b", "u@h", "h/path", "h:port", "h:99999", "h?x", "[::1", "h#x", ":80"] {
+        for bad in
+            ["", "a b", "u@h", "h/path", "h:port", "h:65536", "h:+80", "h?x", "[::1", "h#x", ":80"]
+        {
             assert!(!is_host(bad), "{bad}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_plainly_a_host_is_one(text in "[a-zA-Z0-9.-]{0,8}(:[0-9a-z]{0,6}){0,2}") {
+        fn what_is_plainly_a_host_is_one(text in "[a-zA-Z0-9.-]{0,8}(:[0-9a-z+]{0,6}){0,2}") {
             prop_assert!(!is_plain_host(text.as_bytes()) || is_any_host(&text), "{}", text);
         }
     }

@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use foldhash::fast::FixedState;
 
 use crate::directory::Fingerprint;
+use crate::fast_map::FastMap;
 use crate::glob::{NameGlob, NameSet, PathGlob};
 use crate::policy::Subject;
 use crate::policy::rule::Rule;
@@ -28,9 +29,9 @@ pub struct Known<'n> {
 /// Rules, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Index {
-    by_tenant: HashMap<Fingerprint, Vec<Entry>>,
-    by_caller: HashMap<Fingerprint, Vec<Entry>>,
-    by_folder: HashMap<Box<str>, Vec<Entry>>,
+    by_tenant: FastMap<Fingerprint, Vec<Entry>>,
+    by_caller: FastMap<Fingerprint, Vec<Entry>>,
+    by_folder: FastMap<Box<str>, Vec<Entry>>,
     others: Vec<Entry>,
 }
 
@@ -140,7 +141,7 @@ impl Iterator for Candidates<'_> {
     }
 }
 
-fn enter<K: Eq + Hash>(lists: &mut HashMap<K, Vec<Entry>>, keys: Vec<K>, entry: Entry) {
+fn enter<K: Eq + Hash>(lists: &mut FastMap<K, Vec<Entry>>, keys: Vec<K>, entry: Entry) {
     for key in keys {
         let list = lists.entry(key).or_default();
         // Two globs may have the same key.

@@ -1,6 +1,5 @@
 //! The minted tokens of a library as those who serve see them: take the one that is there, or wait for one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::directory::{Caller, Fingerprint, Library, Tenant};
+use crate::fast_map::FastMap;
 use crate::ids::{CallerName, LibraryId};
 use crate::metrics::Metrics;
 use crate::policy::Permit;
@@ -81,8 +81,8 @@ pub(super) struct Book {
 /// Who may have a token of the library, and who has one.
 #[derive(Default)]
 pub(super) struct Pairs {
-    granted: HashMap<Key, Grantee>,
-    pub(super) entries: HashMap<Key, Arc<Entry>>,
+    granted: FastMap<Key, Grantee>,
+    pub(super) entries: FastMap<Key, Arc<Entry>>,
 }
 
 impl Book {

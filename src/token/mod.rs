@@ -16,7 +16,6 @@ mod right;
 pub use self::mint::{Grant, GrantError, MintError, MintPlan};
 pub use self::minted::{SecretStatus, TokenStatus};
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,6 +30,7 @@ use self::minted::Minted;
 use self::right::Turn;
 use crate::access_token::AccessToken;
 use crate::directory::{Caller, Library, Tenant};
+use crate::fast_map::FastMap;
 use crate::ids::{CallerName, LibraryId};
 use crate::metrics::Metrics;
 use crate::policy::Permit;
@@ -128,7 +128,7 @@ pub enum TokenSource {
 
 /// The tokens of all libraries.
 pub struct Tokens {
-    libraries: HashMap<LibraryId, Held>,
+    libraries: FastMap<LibraryId, Held>,
     shared: Arc<Shared>,
 }
 
@@ -158,7 +158,7 @@ impl Tokens {
             metrics: Arc::clone(metrics),
             leaving: Mutex::default(),
         };
-        Self { libraries: HashMap::new(), shared: Arc::new(shared) }
+        Self { libraries: FastMap::default(), shared: Arc::new(shared) }
     }
 
     /// Those that come after these. A given token stays where its source is the same; minted ones
