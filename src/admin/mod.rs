@@ -7,6 +7,7 @@ mod budget;
 mod configuration;
 mod explain;
 mod exposition;
+mod quit;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub struct Admin {
     gateway: Arc<Gateway>,
     reloads: Arc<Reloads>,
     limit_store: StoreClient,
+    allow_quit: bool,
 }
 
 /// Where an operator comes in.
@@ -58,7 +60,9 @@ impl Admin {
     /// The pages of one gateway.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, reloads: Arc<Reloads>) -> Arc<Self> {
-        Arc::new(Self { gateway, reloads, limit_store: StoreClient::of_operators() })
+        // As it started: like the rest of `admin`, another choice takes a restart.
+        let allow_quit = gateway.in_force().snapshot.admin.allow_quit;
+        Arc::new(Self { gateway, reloads, limit_store: StoreClient::of_operators(), allow_quit })
     }
 
     /// Serves one door until it is dropped.
@@ -123,6 +127,7 @@ impl Admin {
                 StatusCode::FORBIDDEN,
                 "what changes something is asked on the unix socket of `admin.socket`\n",
             ),
+            (quit::PATH, _) if self.allow_quit => quit::answer(&request, &self.gateway),
             (LIMITS, _) if matches!(*request.method(), Method::GET | Method::HEAD) => {
                 json(StatusCode::OK, &self.limits().await)
             }
@@ -336,6 +341,7 @@ GET /api/status   what it is doing
 GET /api/config   the configuration in force, secrets redacted
 GET /api/limits   what is used of each limit, by whom
 POST /api/budget  deletes beyond a limit, once; on the unix socket alone: `smh-gateway budget grant`
+POST /quitquitquit  ends the gateway as SIGTERM does; only where `admin.allow_quit: true`
 POST /api/explain what would become of a delete now, and why; nothing is sent or charged:
                   { caller, tenant, path } and perhaps { permanent, user_id, at }, as JSON
 ";

@@ -222,14 +222,6 @@ impl<'n, 'r> Fields<'n, 'r> {
         None
     }
 
-    /// A field of the design that this version does not have: an error of its own, not a typo.
-    pub fn not_yet_supported(&mut self, key: &'static str) {
-        if let Some(entry) = self.entry(key) {
-            let message = format!("{} is not yet supported", shown::quoted(key));
-            self.report.error(entry.key_place, message);
-        }
-    }
-
     /// Reports every field that was not asked for.
     pub fn finish(self) {
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&&*entry.key.text)) {

@@ -78,6 +78,8 @@ pub struct Admin {
     pub address: Option<SocketAddr>,
     /// For what changes something as well: whoever may connect to it is an operator.
     pub socket: Option<UnixPlan>,
+    /// Whether `POST /quitquitquit` ends the gateway.
+    pub allow_quit: bool,
 }
 
 /// Which answers say how the limits stand (draft-ietf-httpapi-ratelimit-headers).
@@ -187,9 +189,14 @@ fn limit_settings(fields: &mut Fields<'_, '_>) -> Option<LimitSettings> {
     Some(LimitSettings { store: store?, state: state?.map(|path| path.value), headers: headers? })
 }
 
+/// The admin listener, whatever the rest of the file is like.
+pub(super) fn admin_alone(root: &Node, report: &mut Report) -> Option<Admin> {
+    Fields::of(root, "gateway.yaml", report)?.or_with("admin", DEFAULT_ADMIN, admin)
+}
+
 fn admin(node: &Node, report: &mut Report) -> Option<Admin> {
     if is_none(node) {
-        return Some(Admin { address: None, socket: None });
+        return Some(Admin { address: None, ..DEFAULT_ADMIN });
     }
     let mut fields = Fields::of(node, "the admin listener", report)?;
     let address = fields.or_with("address", DEFAULT_ADMIN.address, |node, report| {
@@ -203,9 +210,9 @@ fn admin(node: &Node, report: &mut Report) -> Option<Admin> {
         let plan = |path| UnixPlan { path, mode: 0o600, group: None };
         socket_path(node, report).map(|path| Some(plan(path.value)))
     });
-    fields.not_yet_supported("allow_quit");
+    let allow_quit = fields.or("allow_quit", DEFAULT_ADMIN.allow_quit);
     fields.finish();
-    Some(Admin { address: address?, socket: socket? })
+    Some(Admin { address: address?, socket: socket?, allow_quit: allow_quit? })
 }
 
 /// `admin: none`, and `admin: { address: none }`.
@@ -343,8 +350,12 @@ pub(super) fn bounded(
     None
 }
 
-const DEFAULT_ADMIN: Admin =
-    Admin { address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901)), socket: None };
+const DEFAULT_ADMIN: Admin = Admin {
+    address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901)),
+    socket: None,
+    // The listener asks for no credential.
+    allow_quit: false,
+};
 
 /// Kubernetes takes a second or two to tell everyone that a pod is leaving, and gives it 30 s.
 const DEFAULT_SHUTDOWN: Shutdown =

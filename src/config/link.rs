@@ -162,7 +162,7 @@ fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-fn link_admin(admin: Admin, folder: &Path) -> Admin {
+pub(super) fn link_admin(admin: Admin, folder: &Path) -> Admin {
     let socket = admin.socket.map(|socket| UnixPlan { path: folder.join(&socket.path), ..socket });
     Admin { socket, ..admin }
 }

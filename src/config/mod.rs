@@ -112,6 +112,27 @@ pub fn load_untested(path: &Path) -> Loaded {
     load_with(path, PolicyTests::Leave, Report::new())
 }
 
+/// Where operators are listened for, as far as gateway.yaml alone says: a file that is wrong elsewhere
+/// says nothing about the gateway that runs. Blocks on the file.
+///
+/// # Errors
+/// The report, where the file cannot be read or that part of it is wrong.
+pub fn load_admin(path: &Path) -> Result<Admin, Report> {
+    let mut report = Report::new();
+    let name = path.display().to_string();
+    let root = match read_file(path) {
+        Ok(bytes) => yaml::read(&mut report, &name, &bytes),
+        Err(error) => {
+            let file = report.add_unread(&name);
+            report.push(Problem::in_file(file, unreadable(&error)));
+            None
+        }
+    };
+    let admin = root.and_then(|root| gateway_file::admin_alone(&root, &mut report));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    admin.map(|admin| link::link_admin(admin, folder)).ok_or(report)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PolicyTests {
     Run,

@@ -211,6 +211,7 @@ impl Snapshot {
             "admin": {
                 "address": self.admin.address,
                 "socket": self.admin.socket.as_ref().map(|socket| socket.path.display().to_string()),
+                "allow_quit": self.admin.allow_quit,
             },
             "rate_limit_store": self.limit_store.as_ref().map(limit_store),
             "audit": self.audit.as_ref().map(audit),

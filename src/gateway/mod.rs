@@ -100,6 +100,8 @@ pub struct Gateway {
     in_flight: Tally,
     connections: Tally,
     phase: watch::Sender<Phase>,
+    /// Whether an operator asked it to leave.
+    told_to_leave: watch::Sender<bool>,
     /// Whether it ever had all that deletes need.
     was_ready: AtomicBool,
     started: SystemTime,
@@ -142,6 +144,7 @@ impl Gateway {
             in_flight,
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
+            told_to_leave: watch::Sender::new(false),
             was_ready: AtomicBool::new(false),
             started: SystemTime::now(),
         })
@@ -231,6 +234,17 @@ impl Gateway {
             }
             later
         });
+    }
+
+    /// Asks whoever runs this gateway to end it, as a signal would. Once is as good as many times.
+    pub fn tell_to_leave(&self) {
+        self.told_to_leave.send_replace(true);
+    }
+
+    /// Waits until it is asked to leave.
+    pub async fn told_to_leave(&self) {
+        // The sender is in here, and so outlives the wait.
+        let _ = self.told_to_leave.subscribe().wait_for(|told| *told).await;
     }
 
     /// What must still be had before deletes can be carried out, in words.

@@ -1,16 +1,12 @@
-//! Every example and manifest loads.
+//! Every example loads.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
-use serde_json::{Value, json};
 use smh_gateway::config::Snapshot;
 use smh_gateway::config::report::Warning;
 use smh_gateway::config::schema::Format;
-use smh_gateway::listener::At;
 use tempfile::TempDir;
 
 use crate::schema::assert_valid;
@@ -39,7 +35,7 @@ pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// Loads without an error, and without anything to remark.
-fn loaded(path: &Path) -> Snapshot {
+pub(crate) fn loaded(path: &Path) -> Snapshot {
     let (snapshot, report) = load(path);
     assert!(report.problems().is_empty(), "{}: {:?}", path.display(), report.problems());
     snapshot
@@ -47,7 +43,7 @@ fn loaded(path: &Path) -> Snapshot {
 
 #[test]
 fn every_example_loads_and_no_file_is_left_over() {
-    for (folder, wanted) in [("config", 2), ("deploy", 2)] {
+    for (folder, wanted) in [("config", 2), ("deploy", 4)] {
         let mut used = BTreeSet::new();
         let all = files(&root().join(folder), "yaml");
         let named = |name: &'static str| all.iter().filter(move |p| p.file_name().unwrap() == name);
@@ -68,175 +64,6 @@ fn every_example_loads_and_no_file_is_left_over() {
             assert_eq!(all.len(), used.len(), "{all:?}");
         }
     }
-}
-
-/// What `kubectl kustomize` makes of an overlay: every object.
-fn rendered(overlay: &str) -> Vec<Value> {
-    let output = Command::new("kubectl").arg("kustomize").arg(root().join(overlay)).output();
-    let output = output.expect("this test needs kubectl (Debian: apt install kubernetes-client)");
-    let warnings = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{overlay}: {warnings}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    serde_saphyr::from_multiple(&text).unwrap()
-}
-
-fn of_kind<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
-    let mut found = objects.iter().filter(|object| object["kind"] == kind);
-    let one = found.next().unwrap_or_else(|| panic!("a {kind}"));
-    assert!(found.next().is_none(), "one {kind}");
-    one
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-/// The configuration that an overlay carries, loaded as the pod will.
-fn carried(objects: &[Value]) -> Snapshot {
-    let map = of_kind(objects, "ConfigMap");
-    let folder = TempDir::new().unwrap();
-    let data = map["data"].as_object().unwrap();
-    let names: Vec<_> = data.keys().collect();
-    assert_eq!(names, ["gateway.yaml", "policy.yaml"]);
-    for (name, text) in data {
-        fs::write(folder.path().join(name), text.as_str().unwrap()).unwrap();
-    }
-    let snapshot = loaded(&folder.path().join("gateway.yaml"));
-    assert_eq!(snapshot.policy_file, Some(folder.path().join("policy.yaml")));
-    snapshot
-}
-
-#[test]
-fn every_manifest_renders_and_its_configuration_loads() {
-    for overlay in ["deploy/sidecar", "deploy/central"] {
-        let objects = rendered(overlay);
-        let snapshot = carried(&objects);
-        let source = loaded(&root().join(overlay).join("gateway.yaml"));
-        assert_eq!(snapshot.sha256, source.sha256, "{overlay}: as it stands in the folder");
-        assert!(objects.iter().all(|object| object["kind"] != "Secret"), "no secret is kept here");
-        let text = serde_json::to_string(&objects).unwrap();
-        assert!(!text.contains("subPath"), "a subPath is never updated");
-
-        let pod = &of_kind(&objects, "Deployment")["spec"]["template"]["spec"];
-        let shutdown = snapshot.shutdown.delay + snapshot.shutdown.drain;
-        let grace = Duration::from_secs(pod["terminationGracePeriodSeconds"].as_u64().unwrap());
-        assert!(grace > shutdown, "{overlay}: {grace:?} for {shutdown:?}");
-        let volumes = list(&pod["volumes"]);
-        let volume = |name: &str| volumes.iter().find(|v| v["name"] == name).unwrap();
-        let map = &of_kind(&objects, "ConfigMap")["metadata"]["name"];
-        assert_eq!(&volume("config")["configMap"]["name"], map);
-        assert_eq!(volume("secrets")["secret"]["secretName"], "smh-gateway");
-    }
-}
-
-#[test]
-fn every_container_runs_with_the_least_it_needs() {
-    for overlay in ["deploy/sidecar", "deploy/central"] {
-        let objects = rendered(overlay);
-        let pod = &of_kind(&objects, "Deployment")["spec"]["template"]["spec"];
-        assert_eq!(pod["automountServiceAccountToken"], false);
-        let of_pod = &pod["securityContext"];
-        assert_eq!(of_pod["seccompProfile"], json!({ "type": "RuntimeDefault" }));
-        assert_eq!(of_pod["runAsNonRoot"], true);
-        let containers = list(&pod["containers"]).iter().chain(list(&pod["initContainers"]));
-        let mut users = BTreeSet::new();
-        let mut count = 0;
-        for container in containers {
-            count += 1;
-            let name = &container["name"];
-            let own = &container["securityContext"];
-            assert_ne!(own["runAsNonRoot"], false, "{name}");
-            assert!(own["seccompProfile"].is_null(), "{name}");
-            assert!(own["privileged"].is_null() || own["privileged"] == false, "{name}");
-            assert_eq!(own["allowPrivilegeEscalation"], false, "{name}");
-            assert_eq!(own["readOnlyRootFilesystem"], true, "{name}");
-            assert_eq!(own["capabilities"], json!({ "drop": ["ALL"] }), "{name}");
-            let user = own["runAsUser"].as_u64().unwrap();
-            assert!(user > 0 && users.insert(user), "{name}: a user of its own");
-            let image = container["image"].as_str().unwrap();
-            let tag = image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-            assert_ne!(tag, "latest", "{image}");
-            let mounts = list(&container["volumeMounts"]);
-            assert!(mounts.iter().all(|mount| mount["readOnly"] == true), "{name}");
-            assert_eq!(mounts.is_empty(), name != "smh-gateway", "{name} has no secret to see");
-        }
-        assert_eq!(count, if overlay == "deploy/sidecar" { 2 } else { 1 });
-    }
-}
-
-#[test]
-fn the_pods_are_probed_and_reached_where_the_gateway_listens() {
-    for overlay in ["deploy/sidecar", "deploy/central"] {
-        let objects = rendered(overlay);
-        let snapshot = carried(&objects);
-        let pod = &of_kind(&objects, "Deployment")["spec"]["template"]["spec"];
-        let mut containers = list(&pod["containers"]).iter().chain(list(&pod["initContainers"]));
-        let gateway = containers.find(|container| container["name"] == "smh-gateway").unwrap();
-        let port = |name: &str| {
-            let mut ports = list(&gateway["ports"]).iter();
-            ports.find(|port| port["name"] == name).map(|port| port["containerPort"].clone())
-        };
-        let admin = snapshot.admin.address.expect(overlay);
-        assert_eq!(port("admin"), Some(json!(admin.port())));
-        assert!(admin.ip().is_unspecified(), "the kubelet asks from outside of the pod");
-        for (probe, path) in
-            [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
-        {
-            let asked = json!({ "path": path, "port": "admin" });
-            assert_eq!(gateway[probe]["httpGet"], asked, "{overlay}: {probe}");
-        }
-        let At::Tcp(listener) = snapshot.listeners[0].at else { panic!("an address") };
-        if overlay == "deploy/central" {
-            assert_eq!(port("https"), Some(json!(listener.port())));
-            assert!(listener.ip().is_unspecified());
-            let service = of_kind(&objects, "Service");
-            assert_eq!(service["spec"]["ports"].as_array().unwrap().len(), 1);
-            assert_eq!(service["spec"]["ports"][0]["targetPort"], "https");
-            let labels = &of_kind(&objects, "Deployment")["spec"]["template"]["metadata"]["labels"];
-            assert_eq!(&service["spec"]["selector"], labels);
-        } else {
-            assert!(listener.ip().is_loopback(), "no other pod reaches it");
-            assert_eq!(gateway["restartPolicy"], "Always", "a native sidecar");
-            let app = &pod["containers"][0]["env"][0];
-            assert_eq!(app["value"], format!("http://{listener}"));
-        }
-        let config = list(&gateway["args"]).last().unwrap().as_str().unwrap();
-        let mounts = list(&gateway["volumeMounts"]);
-        let mounted = |volume: &str| {
-            let mount = mounts.iter().find(|mount| mount["name"] == volume).unwrap();
-            PathBuf::from(mount["mountPath"].as_str().unwrap())
-        };
-        assert_eq!(Path::new(config), mounted("config").join("gateway.yaml"));
-        let folders: Vec<_> =
-            mounts.iter().map(|mount| mounted(mount["name"].as_str().unwrap())).collect();
-        for file in secret_files(&snapshot) {
-            assert!(folders.iter().any(|folder| file.parent() == Some(folder)), "{file:?}");
-        }
-        let tls = snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        for files in tls {
-            for file in [&files.certificate, &files.private_key] {
-                assert_eq!(file.parent(), Some(&*mounted("tls")), "{overlay}");
-            }
-        }
-    }
-}
-
-/// The files that the configuration reads secrets from.
-fn secret_files(snapshot: &Snapshot) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut values = vec![snapshot.redacted()];
-    while let Some(value) = values.pop() {
-        match value {
-            Value::Object(fields) => {
-                found.extend(fields.get("file").and_then(Value::as_str).map(PathBuf::from));
-                values.extend(fields.into_iter().map(|(_, value)| value));
-            }
-            Value::Array(items) => values.extend(items),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-    assert!(!found.is_empty());
-    found
 }
 
 /// The blocks of a Markdown file that are marked as YAML, with the line that each begins on.

@@ -45,8 +45,10 @@ mod admin;
 mod explain;
 /// The guide to the policy does what it says.
 mod guide;
-/// Every example and manifest loads.
+/// Every example loads.
 mod examples;
+/// What is deployed: manifests, chart and image.
+mod deploy;
 /// `undo`: what was deleted comes back.
 mod undo;
 /// The JSON Schemas: what an editor is told is what the gateway takes.

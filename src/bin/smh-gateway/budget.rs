@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use serde_json::{Value, json};
 use smh_gateway::config::decode::duration;
 use smh_gateway::config::{self, Snapshot};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 
 use crate::terminal::{Style, Terminal};
-use crate::{Answer, Format, Outcome};
+use crate::{Answer, Format, Outcome, ask};
 
 #[derive(Subcommand)]
 pub(crate) enum Budget {
@@ -140,52 +137,14 @@ async fn ask(
     let request = http::Request::builder().method(method).uri(path).header("host", "admin").body(
         Full::new(Bytes::from(if body.is_null() { String::new() } else { body.to_string() })),
     )?;
-    let admin = &snapshot.admin;
-    if let Some(socket) = &admin.socket {
-        let path = socket.path.display();
-        let stream = UnixStream::connect(&socket.path).await;
-        let stream = stream.map_err(|e| format!("no gateway answers on {path}: {e}"))?;
-        return exchange(stream, request).await;
-    }
-    if way == Way::Socket {
+    if way == Way::Socket && snapshot.admin.socket.is_none() {
         return Err(
             "a grant needs `admin: { socket: … }` in gateway.yaml, and a restart: whoever may \
                     connect to that socket may grant"
                 .into(),
         );
     }
-    let address = admin.address.ok_or("gateway.yaml has no admin listener to ask")?;
-    let stream = TcpStream::connect(address).await;
-    let stream = stream.map_err(|error| format!("no gateway answers on {address}: {error}"))?;
-    exchange(stream, request).await
-}
-
-async fn exchange<S>(
-    stream: S,
-    request: http::Request<Full<Bytes>>,
-) -> Result<Value, Box<dyn std::error::Error>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let exchange = async {
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake?;
-        let asked = async {
-            let answer = sender.send_request(request).await?;
-            let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await;
-            let body = body.map_err(|error| error.to_string())?;
-            Ok::<_, Box<dyn std::error::Error>>(body.to_bytes())
-        };
-        tokio::select! {
-            asked = asked => asked,
-            ended = connection => Err(match ended {
-                Ok(()) => "the gateway hung up".into(),
-                Err(error) => error.into(),
-            }),
-        }
-    };
-    let body = tokio::time::timeout(PATIENCE, exchange).await;
-    let body = body.map_err(|_| format!("the gateway does not answer within {PATIENCE:?}"))??;
+    let (_, body) = ask::ask(&snapshot.admin, request, PATIENCE).await?;
     serde_json::from_slice(&body).map_err(|_| "what answers is not this gateway".into())
 }
 
@@ -276,5 +235,3 @@ fn whose(of: Option<&Value>) -> String {
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
-
-const MOST_BYTES: usize = 64 << 20;

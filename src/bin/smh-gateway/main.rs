@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. What is done is done by the library.
 
+mod ask;
 mod audit;
 mod budget;
 mod check;
@@ -7,6 +8,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod hash_key;
+mod health;
 mod journals;
 mod replay;
 mod schema;
@@ -80,6 +82,8 @@ enum Command {
         #[command(subcommand)]
         budget: budget::Budget,
     },
+    /// Whether the gateway that runs here lives, or is ready: for container health checks.
+    Health(health::Options),
     /// Bring back from SMH's recycle bin what was deleted, as journals have it.
     Undo(Box<undo::Options>),
     /// Read an API key on standard input, print its SHA-256 for the configuration.
@@ -118,6 +122,7 @@ fn main() -> ExitCode {
         | Command::Replay(_)
         | Command::Audit { .. }
         | Command::Budget { .. }
+        | Command::Health(_)
         | Command::Undo(_)
         | Command::HashKey { .. }
         | Command::Schema { .. } => LevelFilter::ERROR,
@@ -135,6 +140,7 @@ fn main() -> ExitCode {
         Command::Replay(options) => Ok(replay::run(options, &mut terminal)),
         Command::Audit { audit } => audit::run(audit, &mut terminal),
         Command::Undo(options) => undo::run(&options, &mut terminal),
+        Command::Health(options) => health::run(&options, &mut terminal),
         Command::Budget { budget } => budget::run(&budget, &mut terminal),
         Command::HashKey { unexpected } if unexpected.is_empty() => hash_key::run(&mut terminal),
         Command::HashKey { .. } => {

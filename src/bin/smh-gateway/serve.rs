@@ -74,8 +74,14 @@ async fn serve(snapshot: config::Snapshot, mut signals: Signals) -> Outcome {
             audit.reopen();
         }
     };
-    let name = signals.leave(hang_up).await;
-    tracing::info!(signal = name, "leaving; a second signal leaves at once");
+    tokio::select! {
+        name = signals.leave(hang_up) => {
+            tracing::info!(signal = name, "leaving; a second signal leaves at once");
+        }
+        () = gateway.told_to_leave() => {
+            tracing::info!("leaving, as POST /quitquitquit asked; a signal leaves at once");
+        }
+    }
     let ended = running
         .stop(async {
             signals.leave(hang_up).await;

@@ -51,7 +51,6 @@ impl Decode for Gateway {
             named(node, "a tenant", report, name, Tenant::decode)
         });
         let timeout = fields.or("timeout", Duration::from_secs(10));
-        fields.not_yet_supported("jwt");
         fields.finish();
         let (libraries, tenants) = (libraries?, tenants?);
         let known = || libraries.iter().map(|(name, _)| &*name.value);
@@ -145,7 +144,7 @@ libraries:
   smh/x: { token: { env: SMH_TOKEN } }
   smhxxx: { recycle_bin: onn, token: { env: A, file: b } }
   smhyyy: { recycle-bin: off }
-jwt: {}
+# nothing
 tenants:
   photos: { librarys: smhxxx }
   archive: { library: smhxx }
@@ -176,9 +175,6 @@ tenants:
     gateway.yaml:6:13: unknown field `recycle-bin` in a library
         6 |   smhyyy: { recycle-bin: off }
           |             ^^^^^^^^^^^ did you mean `recycle_bin`?
-    gateway.yaml:7:1: `jwt` is not yet supported
-        7 | jwt: {}
-          | ^^^
     gateway.yaml:9:11: a tenant needs `library`
         9 |   photos: { librarys: smhxxx }
           |           ^

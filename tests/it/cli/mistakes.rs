@@ -231,16 +231,6 @@ async fn a_glob_says_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn what_this_version_lacks_is_not_yet_supported() {
-    let yaml = GATEWAY.replace("workers: 2", "admin: { allow_quit: true }");
-    insta::assert_snapshot!(mistakes(yaml, Some(POLICY)).await, @r#"
-    gateway.yaml:12:10: `allow_quit` is not yet supported
-       12 | admin: { allow_quit: true }
-          |          ^^^^^^^^^^
-    "#);
-}
-
-#[tokio::test]
 async fn an_upstream_over_plain_http_must_be_on_loopback() {
     let said = mistake("    token:", "    url: http://smh.example.com\n    token:").await;
     insta::assert_snapshot!(said, @r#"

@@ -12,6 +12,8 @@ mod warnings;
 mod cases;
 /// Files that are no files, and files made to do harm.
 mod harm;
+/// `health`, as a container runtime runs it.
+mod health;
 /// Wrong usage, and `hash-key`.
 mod hash_key;
 /// The tour, the demo and the simulator alone.

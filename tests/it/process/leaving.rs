@@ -16,7 +16,7 @@ use crate::support::ports;
 use crate::support::{Folder, GATEWAY_YAML, LIBRARY, SPACE, Smh, read_answer, request};
 
 /// [`GATEWAY_YAML`] with another `shutdown`, and with time for a delete that is held up.
-fn leaving(shutdown: &str) -> String {
+pub(super) fn leaving(shutdown: &str) -> String {
     GATEWAY_YAML
         .replace("{ delay: 0s, drain: 2s }", shutdown)
         .replace("  timeout: 3s", "  timeout: 60s")
@@ -32,15 +32,15 @@ async fn in_flight(address: SocketAddr, target: &str, smh: &Smh) -> TcpStream {
 }
 
 /// An SMH that answers `204` at once, but to a path with `held` in it only once it is let go.
-struct Holding {
-    address: SocketAddr,
-    held: watch::Receiver<bool>,
-    go: watch::Sender<bool>,
+pub(super) struct Holding {
+    pub(super) address: SocketAddr,
+    pub(super) held: watch::Receiver<bool>,
+    pub(super) go: watch::Sender<bool>,
     _tasks: JoinSet<()>,
 }
 
 impl Holding {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = ports::listen();
         let address = listener.local_addr().unwrap();
         let (go, may_go) = watch::channel(false);

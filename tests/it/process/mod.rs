@@ -4,6 +4,8 @@
 mod serving;
 /// Leaving: signals, the delay and the drain.
 mod leaving;
+/// `POST /quitquitquit`: leaving without a signal.
+mod quitting;
 /// Starting, or not, and secrets that cannot be read.
 mod starting;
 

@@ -253,7 +253,11 @@ fn what_the_decoder_takes_in_an_odd_form_the_schema_takes_too() {
         (Format::Gateway, "mode: \"0660\"", "mode: 660"),
         (Format::Gateway, "group: media", "group: 1000"),
         (Format::Gateway, "address: 127.0.0.1:9901", "address: none"),
-        (Format::Gateway, "admin:\n  address: 127.0.0.1:9901\n  socket: admin.sock", "admin: none"),
+        (
+            Format::Gateway,
+            "admin:\n  address: 127.0.0.1:9901\n  socket: admin.sock\n  allow_quit: true",
+            "admin: none",
+        ),
         (Format::Gateway, "space: space2", "space: 12e3"),
         (Format::Gateway, "timeout: 10s", "timeout: 010s"),
         (Format::Gateway, "127.0.0.1:8443", "\"[::1%2]:8443\""),
