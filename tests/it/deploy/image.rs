@@ -1,5 +1,5 @@
 //! The image, as its user runs it: built by buildah from the program at hand, its root filesystem entered
-//! with chroot. `./test` names the release in SMH_GATEWAY_RELEASE.
+//! with chroot. Where `./test` builds a release, as in `.ci/run`, it names it in SMH_GATEWAY_RELEASE.
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
