@@ -62,6 +62,18 @@ pub enum StartError {
     Thread(#[from] io::Error),
 }
 
+/// Keeps what is in memory, tokens and keys, out of core dumps, and away from other processes of the same
+/// user: without leave to trace anything, they cannot trace this one either, nor read its memory.
+///
+/// # Errors
+/// If the system does not let a process hide.
+pub fn hide_memory() -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_dumpable(false)?;
+    Ok(())
+}
+
 /// How many files this process may have open, and how many its configuration may come to need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenFiles {

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use http::header::{HOST, HeaderName};
+use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Uri, Version};
+use http::{HeaderMap, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
@@ -150,14 +150,23 @@ fn is_any_host(text: &str) -> bool {
 
 /// A dry run that is asked for unclearly must not become a delete.
 fn intent(headers: &HeaderMap) -> Result<Intent, Refusal> {
-    static X_DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
-    let mut values = headers.get_all(&X_DRY_RUN).iter().map(HeaderValue::as_bytes);
-    match (values.next(), values.next()) {
+    let mut fields = headers.iter().filter(|(name, _)| may_mean_dry_run(name.as_str().as_bytes()));
+    match (fields.next(), fields.next()) {
         (None, _) => Ok(Intent::Delete),
-        (Some(b"1"), None) => Ok(Intent::DryRun),
+        (Some((name, value)), None) if name.as_str() == X_DRY_RUN && value == "1" => {
+            Ok(Intent::DryRun)
+        }
         (Some(_), _) => Err(fault(RequestFault::DryRun)),
     }
 }
+
+/// `_` for `-` as well: some clients, and the variables of CGI, make one of the other. Names are lower case here.
+fn may_mean_dry_run(name: &[u8]) -> bool {
+    let same = |(&wanted, &given): (&u8, &u8)| given == wanted || (wanted, given) == (b'-', b'_');
+    name.len() == X_DRY_RUN.len() && X_DRY_RUN.as_bytes().iter().zip(name).all(same)
+}
+
+const X_DRY_RUN: &str = "x-dry-run";
 
 fn fault(fault: RequestFault) -> Refusal {
     Refusal::InvalidRequest(fault)
@@ -239,8 +248,12 @@ mod tests {
         for unclear in ["0", "true", "", "1, 1"] {
             assert_eq!(checked(&[("x-dry-run", unclear)]), Err(fault(RequestFault::DryRun)));
         }
+        for unclear in ["x_dry_run", "x-dry_run", "X-DRY_RUN"] {
+            assert_eq!(checked(&[(unclear, "1")]), Err(fault(RequestFault::DryRun)));
+        }
         let twice = [("x-dry-run", "1"), ("x-dry-run", "1")];
         assert_eq!(checked(&twice), Err(fault(RequestFault::DryRun)));
+        assert_eq!(checked(&[("x-dry-runs", "1"), ("x-cry-run", "1")]), Ok(Intent::Delete));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use smh_gateway::config;
-use smh_gateway::run::{Ended, OpenFiles, Running, raise_open_files};
+use smh_gateway::run::{Ended, OpenFiles, Running, hide_memory, raise_open_files};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::terminal::Terminal;
@@ -18,6 +18,8 @@ pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
         let _inside = runtime.enter();
         Signals::new()?
     };
+    // Before a secret is read.
+    hide_memory()?;
     let snapshot = match config::load(config).linted().into_result() {
         Ok((snapshot, warnings)) => {
             terminal.report(&warnings);

@@ -1,6 +1,8 @@
 //! Starting, or not, and secrets that cannot be read.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 
 use serde_json::json;
 
@@ -159,4 +161,31 @@ async fn as_many_files_are_open_as_the_system_allows_and_it_is_said_if_that_may_
             && ran.err.contains("limit=300 needed=11256");
         assert_eq!(warned, !enough, "{ulimit}: {}", ran.err);
     }
+}
+
+/// A process of another user that the system lets nobody trace belongs to root in /proc.
+#[tokio::test]
+async fn nobody_of_the_same_user_may_look_into_its_memory_and_no_core_is_dumped() {
+    const SOMEBODY: u32 = 10932;
+    let smh = Smh::start().await;
+    let folder = Folder::new(GATEWAY_YAML, None, smh.address);
+    let mut serve = Binary::serve_command(&folder);
+    if nix::unistd::geteuid().is_root() {
+        for name in ["", "gateway.yaml", "token", "app.key", "other.key"] {
+            std::os::unix::fs::chown(folder.path(name), Some(SOMEBODY), None).unwrap();
+        }
+        serve.uid(SOMEBODY);
+    }
+    let gateway = Binary::serving(serve).await;
+    let process = format!("/proc/{}", gateway.id());
+    for file in ["mem", "environ", "maps"] {
+        let owner = std::fs::metadata(format!("{process}/{file}")).unwrap().uid();
+        assert_eq!(owner, 0, "{file}");
+    }
+    let limits = std::fs::read_to_string(format!("{process}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let limits: Vec<_> = core.split_whitespace().filter(|word| *word == "0").collect();
+    assert_eq!(limits, ["0", "0"], "{core}");
+    assert_eq!(delete(gateway.data[0], "/v1/files/t1/a").await.status(), 404);
+    gateway.stop().await;
 }
