@@ -48,7 +48,7 @@ class Stage:
     """Use it in a `with`: its processes end with it."""
 
     def __init__(self, binary):
-        self.binary = binary
+        self.binary = pathlib.Path(binary).resolve()
         self.processes = []
         self.folder = tempfile.TemporaryDirectory(prefix="smh-page-")
         self.path = pathlib.Path(self.folder.name)
@@ -109,6 +109,11 @@ class Stage:
 
     def put(self, *paths, library=LIBRARY, space="photos"):
         self.control("POST", "files", library=library, space=space, paths=list(paths))
+
+    def files(self, library=LIBRARY, space="photos"):
+        status, answer = _ask(self.smh, "GET", f"/_simulator/files?library={library}&space={space}")
+        assert status == 200, answer
+        return json.loads(answer)["files"]
 
     def delete(self, target, key=SECRETS["app"]):
         """The target is percent-encoded already."""

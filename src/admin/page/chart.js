@@ -71,7 +71,7 @@ function drawChart() {
   const seconds = history.slice(-shown);
   const most = niceMost(Math.max(1, ...seconds.map(total)));
   say($("most"), count(most));
-  say($("half"), rate(most / 2));
+  say($("half"), String(most / 2));
   say($("oldest"), span(shown) + " ago");
   const shapes = Object.fromEntries(KINDS.map((kind) => [kind, ""]));
   seconds.forEach((one, index) => {

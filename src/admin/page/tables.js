@@ -2,6 +2,14 @@
 
 const own = (text, more) => ({ text: text === null || text === undefined ? "" : text, name: true, ...more });
 
+// Of a long one its beginning and its end; all that is known of it for who points at it.
+function file(path, more) {
+  const letters = [...(path || "")];
+  const isLong = letters.length > 160;
+  const shown = isLong ? letters.slice(0, 100).join("") + "…" + letters.slice(-59).join("") : path;
+  return own(shown, { class: "mono", title: isLong ? path : "", ...more });
+}
+
 function showFigures(state) {
   const steps = state.deletes.answered_within_ms;
   const known = history.length > 0;
@@ -41,7 +49,7 @@ function showLibraries(state) {
   const failing = Math.round(ended(60, "failed") + ended(60, "unknown"));
   const upstream = state.latest_refusals.find((one) => one.code.startsWith("Upstream"));
   const trouble = upstream ? ` Last trouble at ${clock(upstream.at)}: ${upstream.reason}.` : "";
-  const lately = `In the last minute ${count(answers)} answers${failing ? `, and ${count(failing)} without` : ""}.`;
+  const lately = `In the last minute ${answers === 1 ? "1 answer" : `${count(answers)} answers`}${failing ? `, and ${count(failing)} without` : ""}.`;
   say($("smh-said"), (history.length ? lately : "Not watched for long enough yet.") + visible(trouble));
   rows($("libraries"), state.libraries.map((one) => [
     own(one.library, { title: one.url || "", note: one.token ? `token ${one.token}` : "" }),
@@ -71,9 +79,9 @@ function showRefusals(state) {
     { text: clock(one.at), class: "time", title: `request ${one.request_id}` },
     one.caller ? own(one.caller) : { text: "not known", class: "quiet" },
     own(one.tenant),
-    own(one.path, { class: "mono", note: [one.permanent ? "permanent" : "", again(more)].filter(Boolean).join(", ") }),
-    { text: `${one.status} ${one.code}`, class: one.outcome === "unknown" ? "danger no" : "no", note: one.outcome === "unknown" ? "SMH may have acted" : "" },
-    own(one.rule || one.limit, { class: "by", note: one.ticket || "" }),
+    file(one.path, { note: [one.permanent ? "permanent" : "", again(more)].filter(Boolean).join(", ") }),
+    { text: `${one.status} ${one.code}`, class: one.outcome === "unknown" ? "danger" : "", note: one.outcome === "unknown" ? "SMH may have acted" : "" },
+    own(one.rule || one.limit, { note: one.ticket || "" }),
     own(one.reason, { note: one.cause || "" }),
   ]));
 }
@@ -89,7 +97,7 @@ function showAlarms(state) {
   rows($("latest-alarms"), state.latest_alarms.map((one) => [
     { text: clock(one.at), class: "time" },
     { text: what[one.what], class: "danger" },
-    own(one.caller), own(one.tenant), own(one.path, { class: "mono" }), own(one.request_id, { class: "mono" }),
+    own(one.caller), own(one.tenant), file(one.path), own(one.request_id, { class: "mono" }),
   ]));
 }
 

@@ -39,7 +39,7 @@ async fn the_status_says_what_runs_and_since_when() {
                 "deleted": 0, "absent": 0, "other_answer": 0, "refused": 0, "failed": 0,
                 "unknown": 0,
             },
-            "answered_within_ms": WITHIN_MS, "answered": [0; WITHIN_MS.len() + 1],
+            "answered_within_ms": WITHIN_MS, "answered": vec![0; WITHIN_MS.len() + 1],
             "irreversible": 0, "misdirected": 0,
         },
         "latest_refusals": [], "latest_alarms": [], "frozen": [],
@@ -131,8 +131,7 @@ async fn nothing_but_get_is_taken_and_no_page_deletes() {
 async fn the_index_names_every_page() {
     let smh = Smh::start().await;
     let gateway = Gateway::start(smh.address).await;
-    let admin = gateway.running.admin().unwrap();
-    let index = ask(admin, "GET /", "Accept: text/plain\r\n").await;
+    let index = gateway.admin_as("/", "text/plain").await;
     assert_eq!(index.field("content-type"), Some("text/plain; charset=utf-8"));
     let index = String::from_utf8(index.body).unwrap();
     let pages: Vec<_> = index.lines().filter_map(|line| line.strip_prefix("GET ")).collect();
@@ -141,9 +140,10 @@ async fn the_index_names_every_page() {
     assert!(index.starts_with(&format!("configuration  {sha256}\nin force since ")), "{index}");
     let files = format!("from           {}\n", gateway.folder.path("gateway.yaml").display());
     assert!(index.contains(&files) && !index.contains("REJECTED"), "{index}");
-    for page in pages {
-        let path = page.split(' ').next().unwrap();
-        assert_eq!(ask(admin, &format!("HEAD {path}"), "").await.status(), 200, "{path}");
+    let paths = pages.iter().map(|page| page.split(' ').next().unwrap());
+    // One of them does not end.
+    for path in paths.filter(|path| *path != "/api/events") {
+        assert_eq!(gateway.admin(path).await.status(), 200, "{path}");
     }
 }
 
