@@ -90,10 +90,11 @@ fn shown(noted: &Noted) -> Value {
 }
 
 fn refused(refusal: &Refusal, cause: Option<&str>) -> Value {
-    let reason = match refusal {
+    let reason = if let Refusal::Unauthenticated(fault) = refusal {
         // As in the log: the answer does not help to guess.
-        Refusal::Unauthenticated(fault) => fault.to_string(),
-        _ => refusal.to_string(),
+        fault.to_string()
+    } else {
+        refusal.to_string()
     };
     let cited = refusal.cited();
     json!({

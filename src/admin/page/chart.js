@@ -43,14 +43,14 @@ function within(steps, share) {
   const counts = steps.concat(Infinity).map((_, step) => sum(60, (one) => one.answered[step]));
   const all = counts.reduce((a, b) => a + b, 0);
   if (all < 0.5) return null;
-  let so_far = 0;
-  const step = counts.findIndex((one) => (so_far += one) >= all * share - 1e-9);
+  let soFar = 0;
+  const step = counts.findIndex((one) => (soFar += one) >= all * share - 1e-9);
   return { step, text: step < steps.length ? "≤ " + milliseconds(steps[step]) : "> " + milliseconds(steps[steps.length - 1]) };
 }
 
 function niceMost(most) {
   const power = 10 ** Math.floor(Math.log10(Math.max(most, 1)));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= most) || 10 * power;
+  return [1, 2, 3, 4, 6, 8, 10].map((step) => step * power).find((step) => step >= most) || 10 * power;
 }
 
 const fillOf = (kind) => (kind === "deleted" || kind === "absent" ? null : `url(#p-${kind})`);

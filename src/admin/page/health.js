@@ -15,8 +15,11 @@ function concerns(state) {
     const by = one.by === "policy" ? ` (policy.yaml, line ${one.line})` : " (halted; goes on with another configuration)";
     danger(whose + why + by, null);
   }
-  if (deletes.irreversible) danger(`${files(deletes.irreversible)} destroyed that should have gone to the recycle bin: the bin is off`, "alarms");
-  if (deletes.misdirected) danger(`${count(deletes.misdirected)} deletes went to a library, space or route that SMH does not know`, "alarms");
+  // A day after the last of them it is no news any more.
+  const isNews = state.latest_alarms.some((one) => Date.now() - new Date(one.at) < 86400e3);
+  const alarm = isNews ? danger : caution;
+  if (deletes.irreversible) alarm(`${files(deletes.irreversible)} destroyed that should have gone to the recycle bin: the bin is off`, "alarms");
+  if (deletes.misdirected) alarm(`${count(deletes.misdirected)} ${deletes.misdirected === 1 ? "delete" : "deletes"} went to a library, space or route that SMH does not know`, "alarms");
   if (config.rejected) {
     const [first] = config.rejected.problems;
     const where = first ? `: ${place(first)}: ${first.message}` : "";

@@ -1,6 +1,6 @@
 // Listens, shows what is heard, and says so when nothing is.
 
-let state = null, source = null, isPaused = false, heard = 0, ended_with = "";
+let state = null, source = null, isPaused = false, heard = 0, endedWith = "";
 const PATIENCE = 5000, RETRY = 5000;
 
 function show(turn) {
@@ -35,7 +35,7 @@ function take(event, isWhole) {
   const parts = JSON.parse(event.data);
   state = isWhole ? parts : { ...state, ...parts };
   heard = Date.now();
-  ended_with = "";
+  endedWith = "";
   show(Number(event.lastEventId));
   link("live", "live");
 }
@@ -54,7 +54,7 @@ function listen() {
     // Otherwise the browser tries again by itself.
     if (source && source.readyState === EventSource.CLOSED) {
       hush();
-      ended_with = "too many look at it, or it is no gateway: trying again";
+      endedWith = "too many look at it, or it is no gateway: trying again";
       setTimeout(listen, RETRY);
     }
   });
@@ -71,7 +71,7 @@ function look() {
   const since = heard ? `Nothing heard for ${span((Date.now() - heard) / 1000)}` : "Nothing heard yet";
   link("lost", "connection lost");
   document.body.classList.add("stale");
-  headline("Out of touch", "danger", `${since}: what is below may be out of date.${ended_with ? ` (${ended_with})` : ""}`);
+  headline("Out of touch", "danger", `${since}: what is below may be out of date.${endedWith ? ` (${endedWith})` : ""}`);
 }
 
 $("pause").addEventListener("click", () => {

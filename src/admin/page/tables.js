@@ -86,9 +86,13 @@ function showRefusals(state) {
   ]));
 }
 
+// Of each code so many are kept.
+const MOST_KEPT = 20;
+
 function again(more) {
   if (!more.length) return "";
-  return `and ${count(more.length)} more like it since ${clock(more[more.length - 1].at)}`;
+  const least = more.length + 1 >= MOST_KEPT ? "at least " : "";
+  return `and ${least}${count(more.length)} more like it since ${clock(more[more.length - 1].at)}`;
 }
 
 function showAlarms(state) {

@@ -263,3 +263,19 @@ async fn a_stream_does_not_hold_up_the_end_and_ends_in_good_order() {
     assert_eq!(gateway.running.stop_in_time().await, Ended::Finished);
     while watched.next().await.is_some() {}
 }
+
+#[tokio::test]
+async fn a_stream_ends_in_good_order_before_its_connection_is_cut() {
+    let smh = Smh::start().await;
+    let gateway = Gateway::start(smh.address).await;
+    let mut watched = Watched::open(gateway.running.admin().unwrap()).await;
+    watched.next().await.unwrap();
+    tokio::time::pause();
+    let (began, mut events) = (tokio::time::Instant::now(), 1);
+    while watched.next().await.is_some() {
+        events += 1;
+    }
+    let lasted = began.elapsed();
+    assert!(lasted < Duration::from_secs(600), "{lasted:?}");
+    assert!(events > 500, "{events} in {lasted:?}");
+}
