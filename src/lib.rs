@@ -37,6 +37,7 @@ pub mod token;
 pub mod issuer_keys;
 pub mod relay;
 pub mod alarms;
+pub mod glance;
 
 // Where callers come in.
 pub mod listener;

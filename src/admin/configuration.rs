@@ -22,6 +22,10 @@ pub(super) fn status(gateway: &Gateway, reloads: &Reloads) -> Value {
         "sha256": snapshot.sha256,
         "since": rfc_3339(in_force.since),
         "seconds_in_force": since(in_force.since).as_secs(),
+        "callers": snapshot.callers.len(),
+        "tenants": snapshot.tenants.len(),
+        "rules": snapshot.policy.rules.iter().count(),
+        "dry_run": snapshot.policy.dry_run,
         "needs_restart": gateway.needs_restart(),
         "rejected": reloads.rejected().as_deref().map(rejected),
     })
@@ -81,7 +85,7 @@ fn problem(problem: &Noted) -> Value {
 }
 
 /// To the second, in UTC.
-fn rfc_3339(time: SystemTime) -> String {
+pub(super) fn rfc_3339(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     // Only a year past 9999 has no such text.
     time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()

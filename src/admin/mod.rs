@@ -1,13 +1,18 @@
-//! The admin listener: is it alive, is it ready, what is it doing, what is in force.
+//! The admin listener: is it alive, is it ready, what is it doing, what is in force; and a page to look at it all.
 //!
 //! Plain HTTP on an address of its own, for the pod network or loopback. Nothing here deletes
 //! anything, shows a secret, or calls SMH.
 
 mod budget;
 mod configuration;
+mod events;
 mod explain;
 mod exposition;
+mod guard;
+mod page;
 mod quit;
+mod seen;
+mod status;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +21,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,18 +31,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
+use self::events::Events;
 use crate::gateway::Gateway;
-use crate::issuer_keys::IssuerStatus;
 use crate::limit_store::StoreClient;
-use crate::places::ShareStatus;
 use crate::reload::Reloads;
-use crate::token::{MintError, SecretStatus, TokenStatus};
 
 /// What the pages are made of.
 pub struct Admin {
     gateway: Arc<Gateway>,
     reloads: Arc<Reloads>,
     limit_store: StoreClient,
+    events: Events,
     allow_quit: bool,
 }
 
@@ -62,7 +67,8 @@ impl Admin {
     pub fn new(gateway: Arc<Gateway>, reloads: Arc<Reloads>) -> Arc<Self> {
         // As it started: like the rest of `admin`, another choice takes a restart.
         let allow_quit = gateway.in_force().snapshot.admin.allow_quit;
-        Arc::new(Self { gateway, reloads, limit_store: StoreClient::of_operators(), allow_quit })
+        let limit_store = StoreClient::of_operators();
+        Arc::new(Self { gateway, reloads, limit_store, events: Events::new(), allow_quit })
     }
 
     /// Serves one door until it is dropped.
@@ -102,11 +108,16 @@ impl Admin {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let ends = tokio::time::Instant::now() + CONNECTION_DEADLINE;
         let service = service_fn(move |request: Request<Incoming>| {
             let this = Arc::clone(&self);
             async move {
-                let response = this.respond(request, right).await;
-                Ok::<_, std::convert::Infallible>(response.map(Full::new))
+                Ok::<_, std::convert::Infallible>(match request.uri().path() {
+                    EVENTS if is_look(&request) && guard(&request, right).is_ok() => {
+                        this.events(ends)
+                    }
+                    _ => this.respond(request, right).await.map(whole),
+                })
             }
         });
         let served = hyper::server::conn::http1::Builder::new()
@@ -115,10 +126,13 @@ impl Admin {
             .max_buf_size(MAX_BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         // What goes wrong here concerns the one who asked.
-        let _ = tokio::time::timeout(CONNECTION_DEADLINE, served).await;
+        let _ = tokio::time::timeout_at(ends, served).await;
     }
 
     async fn respond(&self, request: Request<Incoming>, right: Right) -> Response<Bytes> {
+        if let Err((status, why)) = guard(&request, right) {
+            return text(status, why);
+        }
         let is_post = *request.method() == Method::POST;
         match (request.uri().path(), right) {
             (EXPLAIN, _) if is_post => explain::answer(request.into_body(), &self.gateway).await,
@@ -128,9 +142,7 @@ impl Admin {
                 "what changes something is asked on the unix socket of `admin.socket`\n",
             ),
             (quit::PATH, _) if self.allow_quit => quit::answer(&request, &self.gateway),
-            (LIMITS, _) if matches!(*request.method(), Method::GET | Method::HEAD) => {
-                json(StatusCode::OK, &self.limits().await)
-            }
+            (LIMITS, _) if is_look(&request) => json(StatusCode::OK, &self.limits().await),
             _ => answer(&request, &self.gateway, &self.reloads),
         }
     }
@@ -138,15 +150,35 @@ impl Admin {
 
 type Served = dyn Future<Output = ()> + Send;
 
+/// Whole, or a stream.
+type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+
+fn whole(body: Bytes) -> Body {
+    Full::new(body).boxed_unsync()
+}
+
+fn is_look<B>(request: &Request<B>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// No browser finds a unix socket, and what probes and scrapers ask for may be asked for by any name.
+fn guard<B>(request: &Request<B>, right: Right) -> Result<(), guard::Refused> {
+    match (request.uri().path(), right) {
+        ("/livez" | "/readyz" | "/metrics", _) | (_, Right::Change(_)) => Ok(()),
+        (_, Right::Look) => guard::check(request),
+    }
+}
+
 fn answer<B>(request: &Request<B>, gateway: &Gateway, reloads: &Reloads) -> Response<Bytes> {
     let path = request.uri().path();
-    let known = ["/", "/livez", "/readyz", "/metrics", "/api/status", "/api/config", LIMITS];
+    let known =
+        ["/", "/livez", "/readyz", "/metrics", "/api/status", "/api/config", LIMITS, EVENTS];
     let posted = [EXPLAIN, BUDGET];
     if !known.contains(&path) && !posted.contains(&path) {
         return text(StatusCode::NOT_FOUND, "no such page; see /\n");
     }
     let allowed = if posted.contains(&path) { "POST" } else { "GET, HEAD" };
-    if posted.contains(&path) || !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if posted.contains(&path) || !is_look(request) {
         let mut response =
             text(StatusCode::METHOD_NOT_ALLOWED, "see Allow for the method to use\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -156,11 +188,12 @@ fn answer<B>(request: &Request<B>, gateway: &Gateway, reloads: &Reloads) -> Resp
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => readiness(gateway),
         "/metrics" => metrics(gateway, request.headers()),
-        "/api/status" => json(StatusCode::OK, &status(gateway, reloads)),
+        "/api/status" => json(StatusCode::OK, &status::status(gateway, reloads)),
         "/api/config" => json(StatusCode::OK, &gateway.shown()),
+        _ if !page::wants_text(request.headers()) => page::answer(),
         _ => {
             let configuration = configuration::summary(gateway, reloads);
-            let status = status(gateway, reloads);
+            let status = status::status(gateway, reloads);
             let page = format!("{configuration}\n{INDEX}\n{status:#}\n");
             body(StatusCode::OK, "text/plain; charset=utf-8", page.into())
         }
@@ -177,45 +210,6 @@ fn readiness(gateway: &Gateway) -> Response<Bytes> {
     json(code, &json!({ "ready": ready, "phase": phase.as_str(), "pending": pending }))
 }
 
-fn status(gateway: &Gateway, reloads: &Reloads) -> Value {
-    let (phase, ready) = (*gateway.phase().borrow(), gateway.is_ready());
-    let (pending, in_force) = (gateway.pending(), gateway.in_force());
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "phase": phase.as_str(),
-        "ready": ready,
-        "pending": pending,
-        "uptime_seconds": since(gateway.started()).as_secs(),
-        "in_flight": gateway.in_flight().count(),
-        "connections": gateway.connections().count(),
-        "libraries": in_force.places.status(Instant::now()).iter().map(share).collect::<Vec<_>>(),
-        "tokens": in_force.tokens.status().iter().map(token).collect::<Vec<_>>(),
-        "library_secrets": in_force.tokens.secrets().iter().map(secret).collect::<Vec<_>>(),
-        "halted_tenants": gateway
-            .alarms()
-            .halts()
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
-        "certificates": certificates(gateway)
-            .map(|(listener, days)| json!({ "listener": listener, "expires_in_days": days }))
-            .collect::<Vec<_>>(),
-        "jwt_issuers": in_force.issuer_keys.status().iter().map(issuer).collect::<Vec<_>>(),
-        "audit": gateway.audit().map(|audit| {
-            let status = audit.status();
-            json!({ "head": status.head.to_string(), "fault": status.fault })
-        }),
-        "rate_limit_store": in_force.limit_store.as_ref().map(|store| {
-            let status = store.status();
-            json!({
-                "connected_workers": status.connected,
-                "last_fault": status.last_fault.map(|(fault, _)| fault.as_str()),
-            })
-        }),
-        "config": configuration::status(gateway, reloads),
-    })
-}
-
 /// How many days the certificate of each TLS listener is good for; negative where it is over.
 fn certificates(gateway: &Gateway) -> impl Iterator<Item = (String, f64)> {
     const DAY: f64 = 24.0 * 60.0 * 60.0;
@@ -226,43 +220,6 @@ fn certificates(gateway: &Gateway) -> impl Iterator<Item = (String, f64)> {
     gateway.listeners().iter().filter_map(move |listener| {
         let expires = listener.tls.as_ref()?.expires()?;
         Some((listener.at.to_string(), days(expires)))
-    })
-}
-
-fn issuer(issuer: &IssuerStatus) -> Value {
-    json!({
-        "name": issuer.name,
-        "keys": issuer.keys,
-        "seconds_since_fetched": issuer.age.map(|age| age.as_secs()),
-        "last_error": issuer.last_error,
-    })
-}
-
-fn share(share: &ShareStatus) -> Value {
-    json!({
-        "library": share.library.as_str(),
-        "in_flight": share.in_flight,
-        "max_in_flight": share.most,
-        "eased_to_per_second": share.eased_to,
-    })
-}
-
-fn token(token: &TokenStatus) -> Value {
-    json!({
-        "caller": token.caller.as_str(),
-        "tenant": token.tenant.as_str(),
-        "age_seconds": token.age.map(|age| age.as_secs()),
-        "expires_in_at_least_seconds": token.expires_in.map(|left| left.as_secs()),
-        "failed_mints": token.failures,
-        "last_error": token.last_error.map(MintError::name),
-    })
-}
-
-fn secret(secret: &SecretStatus) -> Value {
-    json!({
-        "library": secret.library.as_str(),
-        "in_force": secret.in_force,
-        "new_secret_error": secret.new_secret_error.map(MintError::name),
     })
 }
 
@@ -327,8 +284,14 @@ fn body(status: StatusCode, content_type: &'static str, body: Bytes) -> Response
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    keep_to_itself(headers);
     response
+}
+
+/// Taken for what it says it is, and by nobody else's page.
+fn keep_to_itself(headers: &mut HeaderMap) {
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
 }
 
 const INDEX: &str = "\
@@ -337,7 +300,9 @@ smh-gateway, admin listener
 GET /livez        200 while the process runs
 GET /readyz       200 while deletes can be carried out, else 503 with what is pending
 GET /metrics      OpenMetrics or Prometheus text, by Accept
+GET /             all this as a page that keeps itself up to date
 GET /api/status   what it is doing
+GET /api/events   the same as server-sent events, once a second
 GET /api/config   the configuration in force, secrets redacted
 GET /api/limits   what is used of each limit, by whom
 POST /api/budget  deletes beyond a limit, once; on the unix socket alone: `smh-gateway budget grant`
@@ -347,6 +312,8 @@ POST /api/explain what would become of a delete now, and why; nothing is sent or
 ";
 
 const EXPLAIN: &str = "/api/explain";
+
+const EVENTS: &str = "/api/events";
 
 const LIMITS: &str = "/api/limits";
 

@@ -19,6 +19,7 @@ use crate::authenticate::{Authenticator, Keyring, read_all};
 use crate::complaints::{Complaints, Round};
 use crate::config::Snapshot;
 use crate::directory::Tenants;
+use crate::glance::Glance;
 use crate::issuer_keys::IssuerKeys;
 use crate::limit_store::SharedStore;
 use crate::limits::{Guesses, Limits, Sharing};
@@ -97,6 +98,7 @@ pub struct Gateway {
     /// Put there before anything is served.
     audit: OnceLock<Arc<Audit>>,
     alarms: Alarms,
+    glance: Glance,
     in_flight: Tally,
     connections: Tally,
     phase: watch::Sender<Phase>,
@@ -141,6 +143,7 @@ impl Gateway {
             metrics,
             audit: OnceLock::new(),
             alarms: Alarms::default(),
+            glance: Glance::default(),
             in_flight,
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -187,6 +190,12 @@ impl Gateway {
     #[must_use]
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
+    }
+
+    /// What they see of deletes.
+    #[must_use]
+    pub fn glance(&self) -> &Glance {
+        &self.glance
     }
 
     /// Where callers come in.

@@ -2,6 +2,7 @@
 
 mod journal;
 mod line;
+mod seen;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -322,5 +323,6 @@ impl Drop for Record {
         if !self.lines.append(|buffer| self.write(took, buffer)) {
             metrics.log_lines_dropped.inc();
         }
+        self.show(took);
     }
 }

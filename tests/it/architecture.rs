@@ -67,7 +67,8 @@ fn a_secret_is_exposed_in_few_places() {
 #[test]
 fn files_are_short_enough_to_be_read() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for file in every_file(&src) {
+    let page = fs::read_dir(src.join("admin/page")).unwrap().map(|entry| entry.unwrap().path());
+    for file in every_file(&src).into_iter().chain(page) {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
         assert!(lines <= 420, "{}: {lines} lines ask to be split", file.display());
     }
@@ -84,15 +85,16 @@ fn files_of(src: &Path, module: &str) -> Vec<PathBuf> {
 }
 
 fn every_file(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
+    let (mut files, mut is_empty) = (Vec::new(), true);
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        is_empty = false;
         if path.is_dir() {
             files.extend(every_file(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
     }
-    assert!(!files.is_empty(), "{} has no files", folder.display());
+    assert!(!is_empty, "{} has no files", folder.display());
     files
 }

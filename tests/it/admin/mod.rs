@@ -6,6 +6,12 @@ mod probes;
 mod metrics;
 /// Status, configuration, and what is no page.
 mod pages;
+/// The status page, and who may read it.
+mod page;
+/// What keeps it up to date.
+mod events;
+/// The same in a browser.
+mod browser;
 
 use std::net::SocketAddr;
 

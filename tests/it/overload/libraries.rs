@@ -70,7 +70,7 @@ async fn assert_overloaded(gateway: &Gateway, slow: &Answering, target: &str) {
 
 /// What `/api/status` and the metrics say of both libraries, which must be the same.
 async fn shares(gateway: &Gateway) -> Value {
-    let status = gateway.admin("/api/status").await.json();
+    let mut status = gateway.admin("/api/status").await.json();
     let text = String::from_utf8(gateway.admin("/metrics").await.body).unwrap();
     for share in status["libraries"].as_array().unwrap() {
         let library = share["library"].as_str().unwrap();
@@ -80,7 +80,14 @@ async fn shares(gateway: &Gateway) -> Value {
         );
         assert!(text.contains(&sample), "{sample} is not in {text}");
     }
-    status["libraries"].clone()
+    let mut libraries = status["libraries"].take();
+    for library in libraries.as_array_mut().unwrap() {
+        // What is configured of it has tests of its own.
+        for field in ["url", "recycle_bin", "token"] {
+            library.as_object_mut().unwrap().remove(field);
+        }
+    }
+    libraries
 }
 
 fn share(library: &str, in_flight: usize, most: usize) -> Value {

@@ -98,7 +98,7 @@ async fn a_policy_that_is_not_valid_changes_nothing_and_is_told_with_its_line() 
         if line.is_some() {
             assert_eq!(problem["line"], json!(line), "{what}: {problem}");
         }
-        let page = text(&stage.gateway.admin("/").await);
+        let page = text(&stage.gateway.admin_as("/", "text/plain").await);
         let place = match (problem["line"].as_u64(), problem["column"].as_u64()) {
             (Some(line), Some(column)) => format!("  {file}:{line}:{column}: "),
             _ => format!("  {file}: "),

@@ -220,7 +220,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_applied() {
     becomes_denied_by(&gateway, "second").await;
     assert_eq!(config(&gateway).await["needs_restart"], json!(["listeners", "workers"]));
     assert_eq!(metric(&gateway, "smh_gateway_config_restart_needed").await, 1.0);
-    let page = text(&gateway.admin("/").await);
+    let page = text(&gateway.admin_as("/", "text/plain").await);
     assert!(page.contains("needs restart  listeners, workers\n"), "{page}");
     assert_eq!(gateway.address(), address);
     assert_eq!(gateway.delete("/v1/files/t1/a").await.status(), 404);

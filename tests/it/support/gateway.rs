@@ -84,7 +84,12 @@ impl Gateway {
     }
 
     pub(crate) async fn admin(&self, path: &str) -> Answer {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+        self.admin_as(path, "*/*").await
+    }
+
+    pub(crate) async fn admin_as(&self, path: &str, accept: &str) -> Answer {
+        let fields = format!("Host: admin\r\nAccept: {accept}\r\nConnection: close\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\n{fields}\r\n");
         send(self.running.admin().unwrap(), request.as_bytes()).await
     }
 
