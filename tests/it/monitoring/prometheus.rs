@@ -53,19 +53,24 @@ impl Prometheus {
             TcpStream::connect(address).await.is_ok()
         })
         .await;
-        prometheus.scrapes(1).await;
+        prometheus.scrapes_again(1).await;
         prometheus
     }
 
-    /// Waits until it has scraped so often.
-    pub(super) async fn scrapes(&self, times: usize) {
+    /// Waits until it has scraped so often from now on.
+    pub(super) async fn scrapes_again(&self, times: u32) {
+        let wanted = self.scraped().await + times;
         becomes("it is scraped", async || {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            let found =
-                self.query(&format!("count_over_time(up[5m]) >= {times} and up == 1")).await;
-            found.is_ok_and(|found| !found.is_empty())
+            self.scraped().await >= wanted
         })
         .await;
+    }
+
+    async fn scraped(&self) -> u32 {
+        let found = self.query("count_over_time(up[1h]) and up == 1").await.unwrap_or_default();
+        let count = found.first().and_then(|series| series["value"][1].as_str());
+        count.map_or(0, |count| count.parse().unwrap())
     }
 
     /// What an expression comes to now, or what is wrong with it.
