@@ -16,10 +16,10 @@ mod status;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -187,7 +187,7 @@ fn answer<B>(request: &Request<B>, gateway: &Gateway, reloads: &Reloads) -> Resp
     match path {
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => readiness(gateway),
-        "/metrics" => metrics(gateway, request.headers()),
+        "/metrics" => exposition::answer(gateway, request.headers()),
         "/api/status" => json(StatusCode::OK, &status::status(gateway, reloads)),
         "/api/config" => json(StatusCode::OK, &gateway.shown()),
         _ if !page::wants_text(request.headers()) => page::answer(),
@@ -221,48 +221,6 @@ fn certificates(gateway: &Gateway) -> impl Iterator<Item = (String, f64)> {
         let expires = listener.tls.as_ref()?.expires()?;
         Some((listener.at.to_string(), days(expires)))
     })
-}
-
-fn metrics(gateway: &Gateway, headers: &HeaderMap) -> Response<Bytes> {
-    let scraped = &gateway.metrics().tokens;
-    scraped.begin_scrape();
-    for token in gateway.in_force().tokens.status() {
-        let life = token.age.zip(token.expires_in);
-        scraped.pair(&token.caller, &token.tenant, life, token.failures);
-    }
-    let identity = &gateway.metrics().identity;
-    identity.begin_scrape();
-    identity.guessing(gateway.guesses().count(Instant::now()));
-    for issuer in gateway.in_force().issuer_keys.status() {
-        if let Some(age) = issuer.age {
-            identity.jwks_age(&issuer.name, age);
-        }
-    }
-    for (listener, days) in certificates(gateway) {
-        identity.certificate_expires(&listener, days);
-    }
-    let in_force = gateway.in_force();
-    let load = &gateway.metrics().load;
-    load.begin_scrape();
-    for share in in_force.places.status(Instant::now()) {
-        load.library(&share.library, share.in_flight);
-        if let Some(rate) = share.eased_to {
-            load.eased_to(&share.library, rate);
-        }
-    }
-    let restart_needed = !gateway.needs_restart().is_empty();
-    let sha256 = &in_force.snapshot.sha256;
-    gateway.metrics().config.in_force(sha256, in_force.since, restart_needed);
-    let counts = (gateway.in_flight().count(), gateway.connections().count());
-    let Ok(open_metrics) = gateway.metrics().encode(counts.0, counts.1) else {
-        return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");
-    };
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accept.contains("application/openmetrics-text") {
-        body(StatusCode::OK, exposition::OPEN_METRICS, open_metrics.into())
-    } else {
-        body(StatusCode::OK, exposition::PROMETHEUS, exposition::prometheus(&open_metrics).into())
-    }
 }
 
 fn since(time: SystemTime) -> Duration {

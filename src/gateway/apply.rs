@@ -14,11 +14,11 @@ use crate::directory::Caller;
 use crate::gateway::{Gateway, InForce, Phase};
 use crate::ids::CallerName;
 use crate::issuer_keys::IssuerKeys;
-use crate::limit_store::SharedStore;
+use crate::limit_store::{SharedStore, StoreFault};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::places::Places;
-use crate::token::{Grantee, Tokens};
+use crate::token::{Grantee, MintError, TokenSource, Tokens};
 use crate::upstream::Settings;
 
 /// A new configuration was put in force.
@@ -74,6 +74,7 @@ impl Before<'_> {
         metrics: &Arc<Metrics>,
         round: &mut Round<'_>,
     ) -> (InForce, Keyring) {
+        count_from_zero(&snapshot, metrics);
         let upstream = snapshot.upstream.clone().after(self.upstream);
         let sources = snapshot.token_sources();
         let tokens =
@@ -119,6 +120,27 @@ impl Before<'_> {
             Some(store) if store.plan() == plan => Some(Arc::clone(store)),
             _ => Some(SharedStore::new(plan.clone(), &metrics.store)),
         }
+    }
+}
+
+/// Makes the counters of what is configured, before anything is counted: whoever looks at how a counter
+/// grows does not see the event by which it appears.
+fn count_from_zero(snapshot: &Snapshot, metrics: &Metrics) {
+    snapshot.tenants.iter().for_each(|tenant| metrics.has_tenant(&tenant.name));
+    snapshot.libraries.iter().for_each(|one| metrics.load.has_library(&one.library.id));
+    for rule in snapshot.policy.rules.iter() {
+        metrics.policy.has_rule(&rule.cited.rule, rule.mode);
+    }
+    for limit in &snapshot.limits {
+        metrics.policy.has_limit(&limit.name, limit.mode, limit.warn_at.is_some());
+    }
+    snapshot.issuers.iter().for_each(|issuer| metrics.identity.has_issuer(&issuer.terms.name));
+    if snapshot.limit_store.is_some() {
+        metrics.store.has_store(StoreFault::ALL.into_iter().map(StoreFault::as_str));
+    }
+    let is_minted = |(_, source): (_, TokenSource)| matches!(source, TokenSource::Minted(_));
+    if snapshot.token_sources().into_iter().any(is_minted) {
+        metrics.tokens.are_minted(MintError::ALL.into_iter().map(MintError::name));
     }
 }
 

@@ -117,6 +117,9 @@ impl Gateway {
         let complaints = Complaints::default();
         let mut round = complaints.round();
         let metrics = Arc::new(Metrics::new());
+        for listener in listeners.iter().filter(|listener| listener.tls.is_some()) {
+            metrics.identity.has_tls(&listener.at.to_string());
+        }
         let nothing = Before {
             limit_store: None,
             limits: &Limits::new(Vec::new(), Sharing::Alone, Instant::now()),

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use self::record::Record;
 use self::wellformed::Intent;
+use crate::access_token::AccessToken;
 use crate::audit::{Attendant, Desk};
 use crate::authenticate::{Identified, Proof, Unproven};
 use crate::config::RateLimitHeaders;
@@ -38,7 +39,7 @@ use crate::places::Place;
 use crate::policy::Permit;
 use crate::refusal::{JwtFault, Refusal, UpstreamFault, render};
 use crate::relay::{self, Meaning};
-use crate::upstream::{Answer, Client, Tries};
+use crate::upstream::{Answer, Client, Failed, Tries};
 
 /// What one thread that serves has of its own.
 pub(crate) struct Worker {
@@ -89,7 +90,7 @@ impl Worker {
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let mut record = self.record(request_id(&head.headers), &inbound, tries);
-        record.traced(&head.headers);
+        record.came(&head);
         let response = match self.delete(&head, body, &inbound, &mut record).await {
             Ok(response) => response,
             Err(refusal) => {
@@ -242,13 +243,10 @@ impl Worker {
     ) -> Result<Response<Bytes>, Refusal> {
         record.intend(deadline).await?; // Before it is sent, it is in the journal.
         let permit = admission.permit();
-        let settings = &in_force.upstream;
-        let may_send = || !self.gateway.alarms().halts().contains(&permit.tenant().name);
         let first = in_force.tokens.current(permit, deadline).await?;
 
-        let (client, tries) = (&self.upstream, record.tries());
-        let sent = client.send(admission, first.token(), settings, deadline, tries, &may_send);
-        let mut answer = sent.await.map_err(|failed| record.failed(failed))?;
+        let sent = self.send(admission, first.token(), in_force, deadline, record.tries()).await;
+        let mut answer = sent.map_err(|failed| record.failed(failed))?;
         let mut tokens = vec![first.token()];
         let second;
         if answer.rejects_token() {
@@ -259,8 +257,7 @@ impl Worker {
                 .ok_or(Refusal::Upstream(UpstreamFault::CredentialRejected))?;
 
             record.unheard();
-            let tries = record.tries();
-            let sent = client.send(admission, second.token(), settings, deadline, tries, &may_send);
+            let sent = self.send(admission, second.token(), in_force, deadline, record.tries());
             answer = Box::pin(sent).await.map_err(|failed| record.failed(failed))?;
             in_force.tokens.replaced(permit, &second, !answer.rejects_token());
             tokens.push(second.token());
@@ -273,6 +270,28 @@ impl Worker {
         let response = relay::to_caller(answer, &tokens).map_err(Refusal::Upstream)?;
         record.relayed(response.status().as_u16());
         Ok(response)
+    }
+
+    /// Sends with one token, and measures how long SMH takes.
+    async fn send(
+        &self,
+        admission: &Admission,
+        token: &AccessToken,
+        in_force: &InForce,
+        deadline: Instant,
+        tries: &Tries,
+    ) -> Result<Answer, Failed> {
+        let tenant = admission.permit().tenant();
+        let may_send = || !self.gateway.alarms().halts().contains(&tenant.name);
+        let (started, settings) = (Instant::now(), &in_force.upstream);
+        let sent = self.upstream.send(admission, token, settings, deadline, tries, &may_send).await;
+        let ended = match &sent {
+            Ok(answer) => Ok(answer.head.status.as_u16()),
+            Err(Failed { fault: UpstreamFault::Halted, .. }) => return sent, // Never asked.
+            Err(failed) => Err(failed.fault),
+        };
+        self.gateway.metrics().http.called(&tenant.library, ended, started.elapsed());
+        sent
     }
 
     /// What the answer means for the caller's file, whether or not it can be relayed.
@@ -301,7 +320,7 @@ impl Worker {
     }
 
     fn record(&self, id: RequestId, inbound: &Inbound, tries: Arc<Tries>) -> Record {
-        Record::start(self, id, inbound.peer.address, tries)
+        Record::start(self, id, inbound, tries)
     }
 }
 

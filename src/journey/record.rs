@@ -7,6 +7,7 @@ mod seen;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Worker;
@@ -19,8 +20,10 @@ use crate::directory::{Caller, Tenant};
 use crate::gateway::Gateway;
 use crate::ids::{Citation, MAX_NAME_BYTES, RequestId, RuleName, UserId};
 use crate::limits::{Admission, ShadowLimits, Told};
+use crate::listener::Inbound;
 use crate::log::Lines;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Via};
+use crate::origin::Scheme;
 use crate::policy::{Permit, Unheeded};
 use crate::refusal::Refusal;
 use crate::relay::Meaning;
@@ -47,6 +50,7 @@ pub(super) struct Record {
     tries: Arc<Tries>,
     ended: Option<Ended>,
     trace_id: Option<TraceId>,
+    via: Via,
     /// The configuration that decided.
     decided_by: Option<Arc<Snapshot>>,
     kept: Kept,
@@ -99,15 +103,16 @@ impl Record {
     pub(super) fn start(
         worker: &Worker,
         id: RequestId,
-        peer: PeerAddress,
+        inbound: &Inbound,
         tries: Arc<Tries>,
     ) -> Self {
+        let is_tls = inbound.listener.tls.is_some();
         Self {
             gateway: Arc::clone(&worker.gateway),
             lines: worker.lines.clone(),
             desk: worker.desk.clone(),
             id,
-            peer,
+            peer: inbound.peer.address,
             started: Instant::now(),
             caller: None,
             asked: None,
@@ -122,6 +127,7 @@ impl Record {
             tries,
             ended: None,
             trace_id: None,
+            via: Via::new(if is_tls { Scheme::Https } else { Scheme::Http }),
             decided_by: None,
             kept: Kept::Not,
             known: None,
@@ -145,9 +151,10 @@ impl Record {
         });
     }
 
-    /// The trace that the caller says it is a part of.
-    pub(super) fn traced(&mut self, headers: &HeaderMap) {
-        self.trace_id = headers.get(TraceId::FIELD).and_then(TraceId::of);
+    /// How it was asked, and the trace that the caller says it is a part of.
+    pub(super) fn came(&mut self, head: &Parts) {
+        self.via = self.via.with_method(&head.method);
+        self.trace_id = head.headers.get(TraceId::FIELD).and_then(TraceId::of);
     }
 
     /// What the rules that are not enforced would have said, and which configuration decided.
@@ -306,11 +313,9 @@ impl Drop for Record {
         let metrics = self.gateway.metrics();
         self.count_rules(metrics);
         match &self.ended {
-            Some(Ended::Relayed(status)) => metrics.relayed(*status, took),
-            Some(Ended::Refused(refusal)) => metrics.refused(refusal, took),
-            Some(Ended::DryRun(_)) => {
-                metrics.dry_runs.inc();
-            }
+            Some(Ended::Relayed(status)) => metrics.relayed(self.via, *status, took),
+            Some(Ended::Refused(refusal)) => metrics.refused(self.via, refusal, took),
+            Some(Ended::DryRun(_)) => metrics.dry_run(self.via, took),
             None => {
                 metrics.abandoned.inc();
             }

@@ -45,6 +45,23 @@ pub enum StoreFault {
 }
 
 impl StoreFault {
+    /// Every kind, to give each its metric.
+    pub const ALL: [Self; 13] = [
+        Self::Connect,
+        Self::Password,
+        Self::CaFile,
+        Self::Lost,
+        Self::Timeout,
+        Self::Garbage,
+        Self::Loading,
+        Self::ReadOnly,
+        Self::OutOfMemory,
+        Self::Cluster,
+        Self::Forbidden,
+        Self::NoScript,
+        Self::Other,
+    ];
+
     /// The word for it in metrics and the status.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -230,6 +230,17 @@ impl Limit {
         keys.iter().for_each(|key| each(key, self.used(key, now)));
     }
 
+    /// What is used of the whole quota by whoever uses most of it, as far as it is known here.
+    pub(super) fn most_used(&self, now: u64) -> u64 {
+        let mut most = 0;
+        match &self.seen {
+            // Nothing is held for this, however many keys there are.
+            None => self.own.each(now, |_, used| most = used.max(most)),
+            Some(_) => self.each(now, |_, used| most = used.max(most)),
+        }
+        most
+    }
+
     /// How many keys are held.
     pub(super) fn keys(&self) -> usize {
         self.own.len() + self.seen.as_ref().map_or(0, |seen| seen.len())

@@ -224,6 +224,16 @@ impl Limits {
         keys
     }
 
+    /// What is used of each limit by whoever uses most of it, as a share. Looks at each key: not for a
+    /// request.
+    pub fn shares_used(&self, now: Instant) -> impl Iterator<Item = (&LimitRule, f64)> {
+        let now = self.at(now);
+        self.limits.iter().map(move |limit| {
+            let (used, whole) = (limit.most_used(now), limit.quota.whole());
+            (&limit.rule, Duration::from_nanos(used).div_duration_f64(Duration::from_nanos(whole)))
+        })
+    }
+
     /// How many keys each limit holds.
     pub fn key_counts(&self) -> impl Iterator<Item = (&LimitName, usize)> {
         self.limits.iter().map(|limit| (&limit.rule.name, limit.keys()))

@@ -44,6 +44,18 @@ impl Rate {
         self.count
     }
 
+    /// What an operator writes for the window.
+    #[must_use]
+    pub const fn unit(&self) -> &'static str {
+        match self.window.as_secs() {
+            1 => "s",
+            60 => "min",
+            3_600 => "h",
+            86_400 => "day",
+            _ => "other",
+        }
+    }
+
     /// How long a window is.
     #[must_use]
     pub fn window(&self) -> Duration {
@@ -55,12 +67,9 @@ impl Rate {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { count, window, .. } = self;
-        match window.as_secs() {
-            1 => write!(f, "{count}/s"),
-            60 => write!(f, "{count}/min"),
-            3_600 => write!(f, "{count}/h"),
-            86_400 => write!(f, "{count}/day"),
-            _ => write!(f, "{count} in {window:?}"),
+        match self.unit() {
+            "other" => write!(f, "{count} in {window:?}"),
+            unit => write!(f, "{count}/{unit}"),
         }
     }
 }

@@ -1,16 +1,16 @@
 //! What is counted of the configuration and its reloads.
 
 use std::sync::atomic::AtomicI64;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
-use crate::metrics::{family, gauge};
+use crate::metrics::{family, gauge, gauge_of, since_1970};
 
 /// Which configuration is in force, and what became of the others.
 pub struct ConfigMetrics {
@@ -58,10 +58,11 @@ impl ConfigMetrics {
             applied: counted("applied"),
             rejected: counted("rejected"),
             last_successful,
-            last_applied: gauge(
+            last_applied: gauge_of(
                 registry,
-                "config_last_applied_timestamp_seconds",
+                "config_last_applied_timestamp",
                 "Since when the configuration in force is, in seconds since 1970",
+                Unit::Seconds,
             ),
             restart_needed: gauge(
                 registry,
@@ -92,8 +93,7 @@ impl ConfigMetrics {
 
     /// Says what is in force.
     pub fn in_force(&self, sha256: &str, since: SystemTime, restart_needed: bool) {
-        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.last_applied.set(i64::try_from(since).unwrap_or(i64::MAX));
+        self.last_applied.set(since_1970(since));
         self.restart_needed.set(i64::from(restart_needed));
         let mut shown = self.shown.lock();
         if shown.as_deref() != Some(sha256) {

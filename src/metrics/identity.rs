@@ -7,9 +7,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
-use crate::metrics::{counter, family, gauge};
+use crate::metrics::{counter, family, gauge, gauge_of};
 
 /// Handshakes, certificates, issuers' keys, and those who guess.
 pub struct IdentityMetrics {
@@ -47,25 +47,18 @@ struct Fetch {
 
 impl IdentityMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let certificate_days = Family::default();
-        registry.register(
-            "tls_certificate_expires_in_days",
-            "Until the certificate of a listener expires, in days; negative once it has",
-            Family::clone(&certificate_days),
-        );
-        let jwks_age = Family::default();
-        registry.register(
-            "jwks_age_seconds",
-            "Since the keys of a JWT issuer were had last, in seconds",
-            Family::clone(&jwks_age),
-        );
         Self {
             handshakes_failed: counter(
                 registry,
                 "tls_handshakes_failed",
                 "Connections of callers that came to no TLS session",
             ),
-            certificate_days,
+            certificate_days: gauge_of(
+                registry,
+                "tls_certificate_expires_in",
+                "Until the certificate of a listener expires, in days; negative once it has",
+                Unit::Other("days".to_owned()),
+            ),
             tls_reloads: family(
                 registry,
                 "tls_reloads",
@@ -76,7 +69,12 @@ impl IdentityMetrics {
                 "jwks_fetches",
                 "Looks at the keys of JWT issuers, by how they ended",
             ),
-            jwks_age,
+            jwks_age: gauge_of(
+                registry,
+                "jwks_age",
+                "Since the keys of a JWT issuer were had last, in seconds",
+                Unit::Seconds,
+            ),
             guessing: gauge(
                 registry,
                 "authentication_failure_sources",
@@ -91,16 +89,34 @@ impl IdentityMetrics {
         self.certificate_days.get_or_create(&listener).set(days);
     }
 
+    /// Makes the counters of a listener with TLS, at zero.
+    pub fn has_tls(&self, listener: &str) {
+        for result in RELOADED {
+            let labels = Reload { listener: listener.to_owned(), result };
+            drop(self.tls_reloads.get_or_create(&labels));
+        }
+    }
+
+    /// Makes the counters of an issuer, at zero.
+    pub fn has_issuer(&self, issuer: &str) {
+        for result in FETCHED {
+            let labels = Fetch { issuer: issuer.to_owned(), result };
+            drop(self.jwks_fetches.get_or_create(&labels));
+        }
+    }
+
     /// Counts changed TLS files.
     pub fn tls_reloaded(&self, listener: &str, taken: bool) {
-        let result = if taken { "accepted" } else { "rejected" };
+        let [accepted, rejected] = RELOADED;
+        let result = if taken { accepted } else { rejected };
         let labels = Reload { listener: listener.to_owned(), result };
         self.tls_reloads.get_or_create(&labels).inc();
     }
 
     /// Counts a look at an issuer's keys.
     pub fn jwks_fetched(&self, issuer: &str, taken: bool) {
-        let result = if taken { "ok" } else { "failed" };
+        let [ok, failed] = FETCHED;
+        let result = if taken { ok } else { failed };
         self.jwks_fetches.get_or_create(&Fetch { issuer: issuer.to_owned(), result }).inc();
     }
 
@@ -120,3 +136,7 @@ impl IdentityMetrics {
         self.guessing.set(i64::try_from(sources).unwrap_or(i64::MAX));
     }
 }
+
+const RELOADED: [&str; 2] = ["accepted", "rejected"];
+
+const FETCHED: [&str; 2] = ["ok", "failed"];

@@ -14,6 +14,7 @@ use crate::metrics::family;
 /// Deletes of each library, and connections that were turned away.
 pub struct LoadMetrics {
     library_in_flight: Family<Library, Gauge<i64, AtomicI64>>,
+    library_max_in_flight: Family<Library, Gauge<i64, AtomicI64>>,
     connections_refused: Family<Listener, Counter>,
     smh_refused: Family<Library, Counter>,
     eased_to: Family<Library, Gauge<f64, AtomicU64>>,
@@ -22,7 +23,7 @@ pub struct LoadMetrics {
 /// As configured, so there are only so many.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Library {
-    library: String,
+    library: LibraryId,
 }
 
 /// As configured, too.
@@ -39,6 +40,12 @@ impl LoadMetrics {
             "Deletes being worked on, by library",
             Family::clone(&library_in_flight),
         );
+        let library_max_in_flight = Family::default();
+        registry.register(
+            "library_max_in_flight",
+            "How many deletes of a library may be worked on",
+            Family::clone(&library_max_in_flight),
+        );
         let eased_to = Family::default();
         registry.register(
             "eased_deletes_per_second",
@@ -47,6 +54,7 @@ impl LoadMetrics {
         );
         Self {
             library_in_flight,
+            library_max_in_flight,
             eased_to,
             smh_refused: family(registry, "smh_rate_limited", "Answers 429 of SMH, by library"),
             connections_refused: family(
@@ -60,24 +68,33 @@ impl LoadMetrics {
     /// Forgets what is under way: a library may be gone since the last scrape.
     pub fn begin_scrape(&self) {
         self.library_in_flight.clear();
+        self.library_max_in_flight.clear();
         self.eased_to.clear();
     }
 
-    /// Says how many deletes of a library are under way.
-    pub fn library(&self, library: &LibraryId, in_flight: usize) {
-        let library = Library { library: library.to_string() };
-        let in_flight = i64::try_from(in_flight).unwrap_or(i64::MAX);
-        self.library_in_flight.get_or_create(&library).set(in_flight);
+    /// Makes the counters of a library, at zero.
+    pub fn has_library(&self, library: &LibraryId) {
+        drop(self.smh_refused.get_or_create(&Library { library: library.clone() }));
+    }
+
+    /// Says how many deletes of a library are under way, and how many may be while it is configured.
+    pub fn library(&self, library: &LibraryId, in_flight: usize, most: Option<usize>) {
+        let library = Library { library: library.clone() };
+        let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.library_in_flight.get_or_create(&library).set(count(in_flight));
+        if let Some(most) = most {
+            self.library_max_in_flight.get_or_create(&library).set(count(most));
+        }
     }
 
     /// Says what a library is found to bear.
     pub fn eased_to(&self, library: &LibraryId, rate: f64) {
-        self.eased_to.get_or_create(&Library { library: library.to_string() }).set(rate);
+        self.eased_to.get_or_create(&Library { library: library.clone() }).set(rate);
     }
 
     /// Counts an answer of SMH's that it is too much.
     pub fn smh_refused(&self, library: &LibraryId) {
-        self.smh_refused.get_or_create(&Library { library: library.to_string() }).inc();
+        self.smh_refused.get_or_create(&Library { library: library.clone() }).inc();
     }
 
     /// The counter of a listener, which is there from now on.

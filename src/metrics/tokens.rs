@@ -7,10 +7,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::ids::{CallerName, TenantName};
-use crate::metrics::{counter, family};
+use crate::metrics::{counter, family, gauge_of};
 
 /// Rejected, minted, revoked; and of each minted one how old it is and how long it still lives.
 pub struct TokenMetrics {
@@ -34,13 +34,16 @@ struct Ended {
 /// Configured names, so there are only so many.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Pair {
-    caller: String,
-    tenant: String,
+    caller: CallerName,
+    tenant: TenantName,
 }
 
 impl TokenMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let metrics = Self {
+        let failures = Family::default();
+        let about = "Mints that failed since the last one that did not";
+        registry.register("token_mint_failures", about, Family::clone(&failures));
+        Self {
             rejected: counter(
                 registry,
                 "tokens_rejected",
@@ -57,17 +60,34 @@ impl TokenMetrics {
                 "library_secrets",
                 "New library secrets, by whether they minted a token",
             ),
-            age: Family::default(),
-            expires_in: Family::default(),
-            failures: Family::default(),
-        };
-        let about = "How old a minted token is, in seconds";
-        registry.register("token_age_seconds", about, metrics.age.clone());
-        let about = "How long a minted token lives at least, in seconds; every use adds to it";
-        registry.register("token_expires_in_seconds", about, metrics.expires_in.clone());
-        let about = "Mints that failed since the last one that did not";
-        registry.register("token_mint_failures", about, metrics.failures.clone());
-        metrics
+            age: gauge_of(
+                registry,
+                "token_age",
+                "How old a minted token is, in seconds",
+                Unit::Seconds,
+            ),
+            expires_in: gauge_of(
+                registry,
+                "token_expires_in",
+                "How long a minted token lives at least, in seconds; every use adds to it",
+                Unit::Seconds,
+            ),
+            failures,
+        }
+    }
+
+    /// Makes the counters of tokens that are minted, at zero.
+    pub fn are_minted(&self, errors: impl Iterator<Item = &'static str>) {
+        let results = errors.chain(["ok"]);
+        results.for_each(|result| drop(self.mints.get_or_create(&Ended { result })));
+        for (family, result) in [
+            (&self.revocations, "ok"),
+            (&self.revocations, "failed"),
+            (&self.secrets, "accepted"),
+            (&self.secrets, "rejected"),
+        ] {
+            drop(family.get_or_create(&Ended { result }));
+        }
     }
 
     /// Counts a mint, by how it ended.
@@ -102,7 +122,7 @@ impl TokenMetrics {
         life: Option<(Duration, Duration)>,
         failures: u32,
     ) {
-        let pair = Pair { caller: caller.to_string(), tenant: tenant.to_string() };
+        let pair = Pair { caller: caller.clone(), tenant: tenant.clone() };
         if let Some((age, expires_in)) = life {
             self.age.get_or_create(&pair).set(age.as_secs_f64());
             self.expires_in.get_or_create(&pair).set(expires_in.as_secs_f64());

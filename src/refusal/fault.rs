@@ -154,7 +154,7 @@ fn told(reason: Option<&FreezeReason>) -> String {
 }
 
 /// How far a delete had come when SMH could not be heard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's text says what it is")]
 pub enum UpstreamFault {
     #[error("no connection to SMH could be made")]
@@ -181,4 +181,25 @@ pub enum UpstreamFault {
     Timeout,
     #[error("no connection to SMH was free in time")]
     TimeoutBeforeSending,
+}
+
+impl UpstreamFault {
+    /// The word for it in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Halted => "halted",
+            Self::CredentialRejected => "credential_rejected",
+            Self::Redirected => "redirected",
+            Self::NotHttp => "not_http",
+            Self::Incomplete => "incomplete",
+            Self::TooLarge => "too_large",
+            Self::Opaque => "opaque",
+            Self::EchoedCredential => "echoed_credential",
+            Self::Timeout => "timeout",
+            Self::TimeoutBeforeSending => "timeout_before_sending",
+        }
+    }
 }

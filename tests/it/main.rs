@@ -55,3 +55,5 @@ mod undo;
 mod schema;
 /// Journals, as operators read them.
 mod audit;
+/// Metrics, alerts, the dashboard and the runbook.
+mod monitoring;

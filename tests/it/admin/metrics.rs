@@ -84,6 +84,7 @@ async fn every_answer_is_counted_by_what_it_was() {
         (refused("UpstreamCredentialRejected", "not_sent"), 1.0),
         ("smh_gateway_tokens_rejected_total".to_owned(), 1.0),
         ("smh_gateway_dry_runs_total".to_owned(), 1.0),
+        ("smh_gateway_rate_limited_deletes_total{limit=\"few\"}".to_owned(), 1.0),
     ]);
     for accept in ["application/openmetrics-text", "text/plain"] {
         let after = metrics(accept).await;
@@ -96,7 +97,65 @@ async fn every_answer_is_counted_by_what_it_was() {
         assert_eq!(after.samples["smh_gateway_delete_duration_seconds_count"], 9.0);
         assert_eq!(after.samples["smh_gateway_deletes_in_flight"], 0.0);
         assert!(after.samples.keys().any(|s| s.starts_with("smh_gateway_build_info{version=")));
+        for (labels, count) in [
+            ("200\"", 1.0),
+            ("204\"", 1.0),
+            ("404\"", 2.0),
+            ("403\"", 1.0),
+            ("400\"", 1.0),
+            ("429\"", 1.0),
+            ("202\"", 1.0),
+            ("502\",error_type=\"UpstreamProtocolError\"", 1.0),
+            ("502\",error_type=\"UpstreamCredentialRejected\"", 1.0),
+        ] {
+            let series = format!(
+                "http_server_request_duration_seconds_count{{http_request_method=\"DELETE\",\
+                 url_scheme=\"http\",http_response_status_code=\"{labels}}}"
+            );
+            assert_eq!(after.samples.get(&series), Some(&count), "{series}");
+        }
+        for (labels, count) in [
+            ("http_response_status_code=\"200\"", 1.0),
+            ("http_response_status_code=\"204\"", 1.0),
+            ("http_response_status_code=\"404\",error_type=\"404\"", 2.0),
+            ("http_response_status_code=\"403\",error_type=\"403\"", 1.0),
+            ("error_type=\"incomplete\"", 1.0),
+        ] {
+            let series = format!(
+                "http_client_request_duration_seconds_count{{http_request_method=\"DELETE\",\
+                 server_address=\"127.0.0.1\",server_port=\"{}\",library=\"smhxxx\",{labels}}}",
+                smh.address.port()
+            );
+            assert_eq!(after.samples.get(&series), Some(&count), "{series}");
+        }
+        let asked = after
+            .samples
+            .keys()
+            .filter(|s| s.starts_with("http_client_request") && s.contains("_count{"));
+        assert_eq!(asked.count(), 5, "and nothing else was sent");
     }
+}
+
+#[tokio::test]
+async fn a_method_that_a_caller_makes_up_is_no_label() {
+    let smh = Smh::start().await;
+    let gateway = Gateway::start(smh.address).await;
+    for method in ["GET", "PURGE", "MADEUP"] {
+        let request = request("/v1/files/t1/a", &[]).replacen("DELETE", method, 1);
+        assert_eq!(gateway.send(&request).await.status(), 405, "{method}");
+    }
+    assert_eq!(gateway.send("no HTTP at all\r\n\r\n").await.status(), 400);
+    let answer = get(gateway.running.admin().unwrap(), "/metrics").await;
+    let samples = Exposition::parse(&answer).samples;
+    for (method, status, count) in [("GET", 405, 1.0), ("_OTHER", 405, 2.0), ("_OTHER", 400, 1.0)] {
+        let series = format!(
+            "http_server_request_duration_seconds_count{{http_request_method=\"{method}\",\
+             url_scheme=\"http\",http_response_status_code=\"{status}\"}}"
+        );
+        assert_eq!(samples.get(&series), Some(&count), "{series}");
+    }
+    let text = String::from_utf8(answer.body).unwrap();
+    assert!(!text.contains("PURGE") && !text.contains("MADEUP"));
 }
 
 /// Metrics as one may read them, held to the rules of their format.
