@@ -57,3 +57,5 @@ mod schema;
 mod audit;
 /// Metrics, alerts, the dashboard and the runbook.
 mod monitoring;
+/// The threats: what stops them is there, and so is what shows it.
+mod threats;
