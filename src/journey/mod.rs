@@ -206,7 +206,10 @@ impl Worker {
         }
         let fault = match found {
             Ok(Identified { caller, by }) => {
-                inbound.set_proven(true);
+                if by == Proof::ApiKey {
+                    // No other proof: it would excuse guesses at a key, one after each.
+                    inbound.set_proven(true);
+                }
                 record.called_by(caller, by);
                 return Ok(caller);
             }

@@ -114,7 +114,7 @@ pub struct Inbound {
     pub listener: Arc<Listener>,
     /// Its other end.
     pub peer: Peer,
-    /// Whether what was presented on it last named a caller.
+    /// Whether of the API keys presented on it the last one was right, and nothing wrong came after it.
     proven: AtomicBool,
     /// Told once it is to take no more requests.
     end: Notify,
@@ -127,8 +127,8 @@ impl Inbound {
         Arc::new(Self { listener, peer, proven: AtomicBool::new(false), end: Notify::new() })
     }
 
-    /// Whether a caller proved itself on this connection, and nobody failed to since: a neighbour
-    /// who guesses keys from the same address does not stop it.
+    /// Whether a caller proved itself on this connection by its key, and nobody failed to since: a
+    /// neighbour who guesses keys from the same address does not stop it.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.proven.load(Ordering::Relaxed)

@@ -75,6 +75,30 @@ fn asking_kept(key: &str) -> String {
     format!("DELETE {TARGET} HTTP/1.1\r\nHost: g\r\nX-Api-Key: {key}\r\n\r\n")
 }
 
+/// Whoever has a proof of its own must not guess at the keys of others, one after each of its requests.
+#[tokio::test]
+async fn another_proof_on_the_same_connection_excuses_no_guesses() {
+    let smh = Smh::start().await;
+    let (gateway, signer) = gateway(&smh).await;
+    let own = bearer(&signer.sign(&projected(REPORTS)));
+    let mut kept = Kept::open(gateway.address()).await;
+    let mut tried = 0;
+    let refused = loop {
+        kept.write(format!("DELETE {TARGET} HTTP/1.1\r\nHost: g\r\n{own}\r\n\r\n").as_bytes())
+            .await;
+        assert_eq!(kept.answer().await.status(), 404, "it has a proof that is no guess");
+        kept.write(asking_kept(&format!("guess-{tried}")).as_bytes()).await;
+        match kept.answer().await.status() {
+            401 => tried += 1,
+            status => break status,
+        }
+        // One more a second is let through, and the machine may be slow.
+        assert!(tried < 10 * BURST, "guesses are not held up");
+    };
+    assert_eq!(refused, 429);
+    assert!(tried >= BURST, "{tried}");
+}
+
 #[tokio::test]
 async fn who_waits_as_long_as_it_was_told_gets_through() {
     let smh = Smh::start().await;
