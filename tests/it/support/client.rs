@@ -64,7 +64,7 @@ impl Answer {
 }
 
 /// Longer than any deadline that a test sets; where this ends a test, something hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends bytes on a connection of their own and reads the first answer.
 pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
