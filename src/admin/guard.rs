@@ -40,8 +40,9 @@ fn is_ours(host: &str) -> bool {
         return true;
     }
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    let is_below = |of: &&str| name.strip_suffix(**of).is_some_and(|rest| rest.ends_with('.'));
-    !name.is_empty() && (!name.contains('.') || NOT_PUBLIC.iter().any(|of| is_below(&of)))
+    let is_below =
+        |of: &str| name.strip_suffix(of).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+    !name.is_empty() && (!name.contains('.') || NOT_PUBLIC.into_iter().any(is_below))
 }
 
 /// Whether a page of another origin had it sent.
