@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -120,9 +119,9 @@ impl Admin {
 
     /// Grants so many deletes beyond a limit. `by` is who is at the other end of the socket.
     pub(super) async fn grant(&self, body: Incoming, by: u32) -> Response<Bytes> {
-        let granted = match Limited::new(body, MAX_BODY_BYTES).collect().await {
-            Ok(body) => self.granted(&body.to_bytes(), by).await,
-            Err(error) => Err(format!("the request cannot be read: {error}")),
+        let granted = match admin::whole_body(body, MAX_BODY_BYTES).await {
+            Ok(body) => self.granted(&body, by).await,
+            Err(error) => Err(error),
         };
         match granted {
             Ok(granted) => admin::json(StatusCode::OK, &granted),

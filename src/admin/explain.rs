@@ -4,7 +4,6 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 
@@ -15,10 +14,8 @@ use crate::gateway::Gateway;
 
 /// Reads the question and answers it: 200 whatever the decision is, 400 where it is none.
 pub(super) async fn answer(body: Incoming, gateway: &Gateway) -> Response<Bytes> {
-    let question = match Limited::new(body, MAX_QUESTION_BYTES).collect().await {
-        Ok(body) => Question::from_json(&body.to_bytes()),
-        Err(error) => Err(format!("the question cannot be read: {error}")),
-    };
+    let question = admin::whole_body(body, MAX_QUESTION_BYTES).await;
+    let question = question.and_then(|body| Question::from_json(&body));
     match question {
         Ok(question) => admin::json(StatusCode::OK, &explained(&question, gateway)),
         Err(error) => {

@@ -40,11 +40,9 @@ fn is_ours(host: &str) -> bool {
         return true;
     }
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    !name.is_empty()
-        && match name.rsplit_once('.') {
-            None => true,
-            Some((_, last)) => NOT_PUBLIC.contains(&last),
-        }
+    let is_below =
+        |of: &str| name.strip_suffix(of).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+    !name.is_empty() && (!name.contains('.') || NOT_PUBLIC.into_iter().any(is_below))
 }
 
 /// Whether a page of another origin had it sent.
@@ -71,8 +69,9 @@ fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or_default()
 }
 
-/// The last labels of names inside of a cluster, a house or a machine (RFC 6761, RFC 6762, ICANN's `internal`).
-const NOT_PUBLIC: [&str; 5] = ["localhost", "local", "internal", "svc", "test"];
+/// What ends the names inside of a machine (RFC 6761) or a cluster. Not `local`, which anybody on the same network can
+/// announce (RFC 6762), and not `internal`, which clouds give out.
+const NOT_PUBLIC: [&str; 3] = ["localhost", "svc", "svc.cluster.local"];
 
 #[cfg(test)]
 mod tests {
@@ -106,6 +105,11 @@ mod tests {
             "localhost.evil.example:9901",
             "evil.example.",
             "svc.evil.example",
+            "evil.local",
+            "evil.internal",
+            "evil.test",
+            "evilsvc.cluster.local",
+            ".svc",
         ] {
             assert!(!is_ours(host), "{host}");
         }

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -155,6 +155,15 @@ type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 fn whole(body: Bytes) -> Body {
     Full::new(body).boxed_unsync()
+}
+
+/// What was sent with a request, if it comes in time: who is slow must not keep a place that a probe needs.
+async fn whole_body(body: Incoming, most: usize) -> Result<Bytes, String> {
+    match tokio::time::timeout(HEAD_DEADLINE, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(format!("what was sent cannot be read: {error}")),
+        Err(_) => Err(format!("what was sent did not come within {HEAD_DEADLINE:?}")),
+    }
 }
 
 fn is_look<B>(request: &Request<B>) -> bool {

@@ -237,6 +237,11 @@ impl Gateway {
         self.phase.subscribe()
     }
 
+    /// Whether it was told to leave, so that nobody should keep a connection for more.
+    pub fn is_leaving(&self) -> bool {
+        *self.phase.borrow() >= Phase::Leaving
+    }
+
     /// Goes on to a later phase; never back.
     pub fn advance(&self, phase: Phase) {
         self.phase.send_if_modified(|current| {

@@ -71,6 +71,10 @@ impl Worker {
         }
     }
 
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.gateway.is_leaving()
+    }
+
     /// Answers one request, and sees a delete through even if the caller hangs up.
     pub(crate) fn serve(
         self: Arc<Self>,

@@ -45,7 +45,9 @@ pub(super) fn head(request: &Parts) -> Result<Intent, Refusal> {
 /// # Errors
 /// [`Refusal::BodyNotAllowed`].
 pub(super) async fn no_body(version: Version, mut body: Incoming) -> Result<(), Refusal> {
-    const PATIENCE: Duration = Duration::from_secs(5);
+    // Whoever means to end it does so at once. Until then its head is held, of somebody who has not been
+    // asked yet who it is.
+    const PATIENCE: Duration = Duration::from_secs(1);
     if body.is_end_stream() {
         return Ok(());
     }

@@ -5,6 +5,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::TryFutureExt;
+use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -122,7 +124,18 @@ where
 {
     let (deletes, from) = (Arc::clone(worker), Arc::clone(inbound));
     let head_bytes = inbound.listener.bounds.head_bytes;
-    let service = service_fn(move |request| Arc::clone(&deletes).serve(request, Arc::clone(&from)));
+    let service = service_fn(move |request| {
+        let worker = Arc::clone(&deletes);
+        let answered = Arc::clone(&deletes).serve(request, Arc::clone(&from));
+        answered.map_ok(move |mut answer| {
+            // Long before draining closes it: else a busy caller's next request would cross the end of its
+            // connection, and nobody could tell it that nothing was deleted.
+            if worker.is_leaving() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            answer
+        })
+    });
     let mut connection = http1::Builder::new()
         // To hyper the gate's "no more" is the caller's: what is owed is still to be answered.
         .half_close(true)

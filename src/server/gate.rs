@@ -162,8 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     /// Reads more of the head. `Ok(0)`: no more will come in time.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.filled == self.buffer.len() {
-            // Vetting refuses heads before they get out of hand: this ends.
-            self.buffer.resize(self.buffer.len() * 2, 0);
+            // Vetting refuses a head that is one byte too long: there is always room for one more.
+            let most = FIRST_BUFFER_BYTES.max(self.most + 1);
+            self.buffer.resize((self.buffer.len() * 2).min(most), 0);
         }
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
         let mut buffer = ReadBuf::new(room);

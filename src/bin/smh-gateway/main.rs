@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use smh_gateway::run::hide_memory;
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
 use tracing_subscriber::prelude::*;
@@ -129,6 +130,10 @@ fn main() -> ExitCode {
     };
     start_tracing(level);
 
+    // Before a secret is read, by whichever command. Where it cannot be, the gateway is still of use.
+    if let Err(error) = hide_memory() {
+        tracing::warn!(%error, "other processes of this user may read what is in memory");
+    }
     let mut terminal = Terminal::new();
     let done = match arguments.command {
         Command::Serve { config } => serve::run(&config, &mut terminal),

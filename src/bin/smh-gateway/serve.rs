@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use smh_gateway::config;
-use smh_gateway::run::{Ended, OpenFiles, Running, hide_memory, raise_open_files};
+use smh_gateway::run::{Ended, OpenFiles, Running, raise_open_files};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::terminal::Terminal;
@@ -18,8 +18,6 @@ pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
         let _inside = runtime.enter();
         Signals::new()?
     };
-    // Before a secret is read.
-    hide_memory()?;
     let snapshot = match config::load(config).linted().into_result() {
         Ok((snapshot, warnings)) => {
             terminal.report(&warnings);
@@ -76,16 +74,23 @@ async fn serve(snapshot: config::Snapshot, mut signals: Signals) -> Outcome {
             audit.reopen();
         }
     };
-    tokio::select! {
+    let was_signal = tokio::select! {
         name = signals.leave(hang_up) => {
             tracing::info!(signal = name, "leaving; a second signal leaves at once");
+            true
         }
         () = gateway.told_to_leave() => {
-            tracing::info!("leaving, as POST /quitquitquit asked; a signal leaves at once");
+            tracing::info!("leaving, as POST /quitquitquit asked");
+            false
         }
-    }
+    };
     let ended = running
         .stop(async {
+            if !was_signal {
+                // A pod that is deleted while its job ends: that is no hurry yet.
+                let name = signals.leave(hang_up).await;
+                tracing::info!(signal = name, "leaving already; a second signal leaves at once");
+            }
             signals.leave(hang_up).await;
         })
         .await;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::support::{Answer, Gateway, Smh, request};
 
 /// Longer than any deadline that a test sets; where this ends a test, something hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn start() -> (Smh, Gateway) {
     let smh = Smh::start().await.with_file("good").with_file("bad").with_file("hidden");

@@ -40,7 +40,7 @@ use crate::support::{Answer, GATEWAY_YAML, Gateway, Kept, Smh};
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// Longer than anything here takes; where this ends a test, something hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The caller `whole`.
 const WHOLE: &str = "spiffe://example.org/ns/media/sa/whole";

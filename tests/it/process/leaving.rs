@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::support::binary::{Binary, PATIENCE, Ran};
 use crate::support::ports;
-use crate::support::{Folder, GATEWAY_YAML, LIBRARY, SPACE, Smh, read_answer, request};
+use crate::support::{Folder, GATEWAY_YAML, Kept, LIBRARY, SPACE, Smh, read_answer, request};
 
 /// [`GATEWAY_YAML`] with another `shutdown`, and with time for a delete that is held up.
 pub(super) fn leaving(shutdown: &str) -> String {
@@ -119,6 +119,35 @@ async fn a_gateway_that_is_told_to_leave_finishes_what_it_has_and_takes_no_more(
     let mut paths: Vec<_> = ran.deletes().iter().map(|line| line["path"].to_string()).collect();
     paths.sort();
     assert_eq!(paths, ["\"a\"", "\"b\"", "\"held\""]);
+}
+
+#[tokio::test]
+async fn whoever_keeps_a_connection_is_told_in_an_answer_before_it_is_ended() {
+    let smh = Smh::start().await;
+    let folder = Folder::new(&leaving("{ delay: 1h, drain: 1h }"), None, smh.address);
+    let gateway = Binary::serve(&folder).await;
+    let admin = gateway.admin.unwrap();
+    let mut kept = Kept::open(gateway.data[0]).await;
+    let mut other = Kept::open(gateway.data[0]).await;
+    for connection in [&mut kept, &mut other] {
+        let answer = connection.delete("/v1/files/t1/a").await;
+        assert_eq!((answer.status(), answer.field("connection")), (404, None));
+    }
+    gateway.signal("TERM");
+    becomes("it leaves", async || get(admin, "/readyz").await.status() == 503).await;
+    // In refusals as well as in what SMH answers, and on a connection that was made since.
+    let mut fresh = Kept::open(gateway.data[0]).await;
+    for (connection, target, status) in [
+        (&mut kept, "/v1/files/t1/a", 404),
+        (&mut other, "/v1/files/t3/a", 403),
+        (&mut fresh, "/v1/files/t1/a", 404),
+    ] {
+        let answer = connection.delete(target).await;
+        assert_eq!((answer.status(), answer.fields("connection")), (status, vec!["close"]));
+        assert_eq!(connection.until_closed().await, b"");
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await.code, Some(0));
 }
 
 /// What is said of a delete that SMH has, when the gateway cannot wait for its end.

@@ -6,6 +6,10 @@ mod serving;
 mod leaving;
 /// `POST /quitquitquit`: leaving without a signal.
 mod quitting;
+/// A rolling restart under constant load.
+mod rolling;
+/// A balancer that follows readiness.
+mod balancer;
 /// Starting, or not, and secrets that cannot be read.
 mod starting;
 

@@ -37,6 +37,8 @@ async fn a_gateway_that_is_told_to_quit_finishes_what_it_has_and_ends_well() {
     assert_eq!((answer.status(), &answer.body[..]), (200, &b"leaving\n"[..]));
     becomes("nobody listens", async || TcpStream::connect(address).await.is_err()).await;
     assert_eq!(ask(admin, "POST", "").await.status(), 200, "again, it is in no more of a hurry");
+    gateway.signal("TERM");
+    gateway.says("leaving already").await;
     assert!(gateway.is_running(), "SMH has not answered");
 
     smh.go.send_replace(true);

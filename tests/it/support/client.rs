@@ -1,5 +1,6 @@
 //! A caller: requests, answers, and connections that are kept.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ impl Answer {
 }
 
 /// Longer than any deadline that a test sets; where this ends a test, something hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends bytes on a connection of their own and reads the first answer.
 pub(crate) async fn send(address: SocketAddr, bytes: &[u8]) -> Answer {
@@ -152,12 +153,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Kept<S> {
 
     /// The same, however long it takes.
     pub(crate) async fn whole_answer(&mut self) -> Answer {
+        self.try_answer().await.unwrap()
+    }
+
+    /// The same, or what kept it from coming.
+    pub(crate) async fn try_answer(&mut self) -> io::Result<Answer> {
         let end = loop {
             if let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end;
             }
-            let read = self.stream.read_buf(&mut self.read).await.unwrap();
-            assert_ne!(read, 0, "ended before an answer: {:?}", self.read);
+            self.more("before an answer").await?;
         };
         let rest = self.read.split_off(end + 4);
         let mut head = std::mem::replace(&mut self.read, rest);
@@ -169,12 +174,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Kept<S> {
             _ => answer.field("content-length").unwrap().parse().unwrap(),
         };
         while self.read.len() < length {
-            let read = self.stream.read_buf(&mut self.read).await.unwrap();
-            assert_ne!(read, 0, "ended inside a body");
+            self.more("inside a body").await?;
         }
         let rest = self.read.split_off(length);
         answer.body = std::mem::replace(&mut self.read, rest);
-        answer
+        Ok(answer)
+    }
+
+    async fn more(&mut self, place: &str) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.read).await? {
+            0 => Err(io::Error::other(format!("ended {place}, after {:?}", self.read))),
+            _ => Ok(()),
+        }
     }
 
     /// Waits for the gateway to end the connection in good order, and returns what came before.

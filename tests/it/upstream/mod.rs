@@ -41,7 +41,7 @@ const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nForbidden";
 
 /// Longer than any deadline that a test sets; where this ends a test, something hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One worker, so that there is one pool: the kernel spreads callers over workers as it likes.
 fn one_worker() -> String {
