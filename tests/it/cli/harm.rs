@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::*;
-use crate::support::binary::run;
+use crate::support::binary::{Binary, Ran, command, limited, run};
 
 #[tokio::test]
 async fn text_that_is_not_yaml_says_where_and_shows_no_line() {
@@ -65,9 +65,15 @@ async fn text_that_is_not_yaml_says_where_and_shows_no_line() {
     "#);
 }
 
-/// Runs `check` where it must end with a message, and soon: whoever waits for a process waits for a minute at most.
+/// Runs `check`, which may use so many seconds of the processor: however many others use it, too, and no more.
+async fn check_using(seconds: u32, folder: &Path) -> Ran {
+    let check = command(folder, &["check", "--config", "gateway.yaml"]);
+    Binary::spawn(limited(&check, &format!("ulimit -t {seconds}"))).ended().await
+}
+
+/// Runs `check` where it must end with a message, and soon.
 async fn ends_soon(what: &str, folder: &Path) -> String {
-    let ran = check_in(folder).await;
+    let ran = check_using(10, folder).await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{what}: {}", ran.err);
     assert!(ran.err.starts_with("gateway.yaml:"), "{what}: {}", ran.err);
     assert!(ran.err.len() < 4096, "{what}: {} bytes", ran.err.len());
@@ -157,7 +163,7 @@ async fn ten_thousand_rules_are_read_and_looked_through() {
         ));
     }
     policy.push_str("  - { name: last, deny: { tenants: [t99], paths: [\"f9999/x\"] } }\n");
-    let ran = check_in(folder(&gateway, Some(&policy)).path()).await;
+    let ran = check_using(20, folder(&gateway, Some(&policy)).path()).await;
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let first = ran.err.lines().next().unwrap();
     assert_eq!(
@@ -195,7 +201,10 @@ async fn a_policy_made_to_do_harm_ends_soon_too() {
         format!("rules: [{{ name: a, deny: {{ paths: [\"{}\"] }} }}]", "**/a/".repeat(20_000));
     let long = format!("rules: [{{ name: {}, deny: {{}} }}]", "n".repeat(100_000));
     for policy in ["[".repeat(200_000), glob, long] {
-        let said = mistakes(GATEWAY, Some(&policy)).await;
+        let ran = check_using(10, folder(GATEWAY, Some(&policy)).path()).await;
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+        let said = ran.err;
+        assert!(!said.contains('\x1b'), "plain through a pipe: {said:?}");
         assert!(said.starts_with("policy.yaml:1:") && said.len() < 4096, "{said}");
     }
 }

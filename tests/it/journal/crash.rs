@@ -43,7 +43,11 @@ async fn after_any_kill_the_journal_has_every_delete_that_smh_received_and_none_
     let smh = Smh::start().await;
     let folder =
         Folder::new(&with_journal("  rotate: { mib: 1 }\n  compress: true\n"), None, smh.address);
-    for round in 0..ROUNDS {
+    // On a slow machine few are under way when the process is killed: then it is killed more often.
+    for round in 0..ROUNDS * 5 {
+        if round >= ROUNDS && received(&smh).len() > 1_000 {
+            break;
+        }
         let binary = Binary::serve(&folder).await;
         let mut callers = JoinSet::new();
         (0..8).for_each(|caller| {
@@ -68,8 +72,7 @@ async fn after_any_kill_the_journal_has_every_delete_that_smh_received_and_none_
     let (intents, deletes) = (of(&records, "intent"), of(&records, "delete"));
     let intended: HashSet<_> = intents.iter().map(|one| one["path"].as_str().unwrap()).collect();
     let received = received(&smh);
-    // On a slow machine few are under way when the process is killed; some are, each time.
-    assert!(received.len() > 400, "{} deletes in {ROUNDS} rounds", received.len());
+    assert!(received.len() > 1_000, "{} deletes", received.len());
     for (path, times) in &received {
         assert!(
             intended.contains(path.as_str()),

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use serde_json::json;
 
 use super::*;
-use crate::support::binary::{Binary, Ran, command};
+use crate::support::binary::{Binary, Ran, command, limited};
 use crate::support::ports;
 use crate::support::{Folder, GATEWAY_YAML, Smh, request, send};
 
@@ -134,15 +134,6 @@ async fn a_secret_that_breaks_while_it_runs_is_complained_about_once() {
     assert_eq!(ran.err.matches("cannot be read").count(), 2, "{}", ran.err);
 }
 
-/// With limits as a shell sets them.
-fn limited(folder: &Folder, ulimit: &str) -> std::process::Command {
-    let serve = Binary::serve_command(folder);
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &format!("{ulimit} && exec \"$0\" \"$@\"")]).arg(serve.get_program());
-    shell.args(serve.get_args()).current_dir(folder.path(""));
-    shell
-}
-
 #[tokio::test]
 async fn as_many_files_are_open_as_the_system_allows_and_it_is_said_if_that_may_be_too_few() {
     let smh = Smh::start().await;
@@ -150,7 +141,7 @@ async fn as_many_files_are_open_as_the_system_allows_and_it_is_said_if_that_may_
     for (ulimit, limit, enough) in
         [("ulimit -Sn 200 && ulimit -Hn 12000", 12_000, true), ("ulimit -n 300", 300, false)]
     {
-        let gateway = Binary::serving(limited(&folder, ulimit)).await;
+        let gateway = Binary::serving(limited(&Binary::serve_command(&folder), ulimit)).await;
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id())).unwrap();
         let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
         let limits: Vec<u64> = files.split_whitespace().filter_map(|w| w.parse().ok()).collect();

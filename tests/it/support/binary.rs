@@ -64,6 +64,15 @@ pub(crate) fn command<A: AsRef<OsStr>>(folder: &Path, arguments: &[A]) -> Comman
     command
 }
 
+/// The same, with limits as a shell sets them.
+pub(crate) fn limited(command: &Command, limits: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]).arg(command.get_program());
+    shell.args(command.get_args()).env_clear().stdin(Stdio::null());
+    shell.current_dir(command.get_current_dir().unwrap());
+    shell
+}
+
 /// Runs the binary to its end.
 pub(crate) async fn run<A: AsRef<OsStr>>(folder: &Path, arguments: &[A]) -> Ran {
     Binary::spawn(command(folder, arguments)).ended().await
