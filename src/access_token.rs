@@ -33,7 +33,13 @@ impl AccessToken {
 
     /// Whether these bytes hold the token, in either form and in upper or lower case.
     #[must_use]
+    #[inline]
     pub fn occurs_in(&self, bytes: &[u8]) -> bool {
+        // Most fields are shorter than any token. The escaped form is the longer one.
+        bytes.len() >= self.text.expose().len() && self.is_found_in(bytes)
+    }
+
+    fn is_found_in(&self, bytes: &[u8]) -> bool {
         let holds = |secret: &Secret| {
             let secret = secret.expose();
             bytes.windows(secret.len()).any(|window| window.eq_ignore_ascii_case(secret))

@@ -11,6 +11,8 @@ pub mod refusal;
 pub mod origin;
 pub mod tally;
 pub mod fast_map;
+mod byte_set;
+mod fields;
 pub mod glob;
 
 // What a delete is, who asks for it, and what decides.

@@ -1,6 +1,7 @@
 //! Where an SMH library is reached: scheme, host and port, and nothing else of a URL.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,13 +9,15 @@ use http::HeaderValue;
 use http::uri::{Authority, Uri};
 
 /// Scheme, host and port (RFC 6454). Equal origins share connections.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Origin {
     scheme: Scheme,
     /// Without the brackets of an IPv6 address.
     host: Arc<str>,
     port: u16,
     authority: Arc<str>,
+    /// The authority once more, as it is sent.
+    host_field: HeaderValue,
 }
 
 /// Whether the connection is encrypted.
@@ -61,8 +64,7 @@ impl Origin {
 
     /// The value of `Host`: the port is left out where it is the scheme's own.
     pub(crate) fn host_field(&self) -> HeaderValue {
-        // An authority was parsed before it got here, and every authority is a field value.
-        HeaderValue::from_str(&self.authority).unwrap_or(HeaderValue::from_static(""))
+        self.host_field.clone()
     }
 
     /// The same for `:authority`.
@@ -103,7 +105,23 @@ impl TryFrom<&str> for Origin {
             Some(_) | None => authority.port_u16().ok_or(OriginError::NotUrl)?,
         };
         let authority = if port == default_port { host.clone() } else { format!("{host}:{port}") };
-        Ok(Self { scheme, host: Arc::from(bare), port, authority: Arc::from(authority) })
+        let host_field = HeaderValue::from_str(&authority).map_err(|_| OriginError::NotUrl)?;
+        Ok(Self { scheme, host: Arc::from(bare), port, authority: authority.into(), host_field })
+    }
+}
+
+/// The authority holds host and port.
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        self.scheme == other.scheme && self.authority == other.authority
+    }
+}
+
+impl Eq for Origin {}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.authority.hash(state);
     }
 }
 

@@ -4,10 +4,7 @@
 //! the token on), and what holds the token or cannot be searched for it.
 
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
@@ -16,6 +13,7 @@ use smallvec::SmallVec;
 use crate::access_token::AccessToken;
 use crate::delete::Mode;
 use crate::directory::RecycleBin;
+use crate::fields;
 use crate::policy::Permit;
 use crate::refusal::UpstreamFault;
 use crate::upstream::Answer;
@@ -141,7 +139,7 @@ impl BodyFields {
 /// RFC 9110, section 7.6.1: fields about the connection, and those that `Connection` names.
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     let named = named(&headers);
-    let goes = |name: &HeaderName| HOP_BY_HOP.contains(name) || named.contains(name);
+    let goes = |name: &HeaderName| is_hop_by_hop(name.as_str()) || named.contains(name);
     let mut gone = headers.keys().filter(|name| goes(name));
     let Some(first) = gone.next() else { return headers };
     if gone.next().is_none() && headers.keys().last() == Some(first) {
@@ -161,9 +159,13 @@ fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
 /// Those that `Connection` names, of the fields there are: it may name many thousands that are not.
 fn named(headers: &HeaderMap) -> SmallVec<[HeaderName; 2]> {
     let mut named = SmallVec::new();
-    let values = headers.get_all(CONNECTION).iter();
+    let values = fields::named(headers, &CONNECTION);
     let elements = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
     for element in elements.filter_map(|element| str::from_utf8(element.trim_ascii()).ok()) {
+        // What nearly all say, and what goes anyway.
+        if element.eq_ignore_ascii_case("keep-alive") {
+            continue;
+        }
         if headers.contains_key(element)
             && let Ok(name) = HeaderName::from_bytes(element.as_bytes())
             && !named.contains(&name)
@@ -174,16 +176,20 @@ fn named(headers: &HeaderMap) -> SmallVec<[HeaderName; 2]> {
     named
 }
 
-static HOP_BY_HOP: [HeaderName; 8] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// Names are lower case here.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 /// The SHA-256 of an API key or another token. Not shown: it could be tried against lists of weak keys.
 #[derive(Clone, Copy)]
@@ -12,7 +12,13 @@ pub struct KeyDigest([u8; 32]);
 impl PartialEq for KeyDigest {
     /// In constant time: this is the comparison that a table look-up ends with.
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        // By eight bytes: each comparison of subtle's is a call.
+        let (ours, theirs) = (self.0.as_chunks::<8>().0, other.0.as_chunks::<8>().0);
+        let words = ours.iter().zip(theirs);
+        words
+            .map(|(one, other)| u64::from_ne_bytes(*one).ct_eq(&u64::from_ne_bytes(*other)))
+            .fold(Choice::from(1), |all, same| all & same)
+            .into()
     }
 }
 

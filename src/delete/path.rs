@@ -25,9 +25,38 @@ impl DeletePath {
         if !raw.is_ascii() {
             return Err(PathFault::NotEncoded);
         }
+        if !raw.as_bytes().contains(&b'%') {
+            return Self::of(raw);
+        }
         let decoded = percent::decode(raw).ok_or(PathFault::BrokenEscape)?;
-        let decoded = String::from_utf8(decoded).map_err(|_| PathFault::NotUtf8)?;
-        Self::try_from(decoded)
+        Self::of(&String::from_utf8(decoded).map_err(|_| PathFault::NotUtf8)?)
+    }
+
+    fn of(decoded: &str) -> Result<Self, PathFault> {
+        if decoded.is_empty() {
+            return Err(PathFault::Empty);
+        }
+        // Most paths are plain, which is seen at a glance, without a branch for each byte; of others the first
+        // fault is told.
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'\\');
+        if !decoded.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+            for character in decoded.chars() {
+                match character {
+                    '\\' => return Err(PathFault::Backslash),
+                    _ if character.is_control() => return Err(PathFault::Control),
+                    _ => {}
+                }
+            }
+        }
+        for segment in segments(decoded) {
+            if segment.is_empty() {
+                return Err(PathFault::EmptySegment);
+            }
+            if is_dot_segment(segment) {
+                return Err(PathFault::DotSegment);
+            }
+        }
+        Ok(Self(decoded.into()))
     }
 
     /// The decoded path: what policy matches and the audit names.
@@ -57,30 +86,7 @@ impl TryFrom<String> for DeletePath {
     type Error = PathFault;
 
     fn try_from(decoded: String) -> Result<Self, PathFault> {
-        if decoded.is_empty() {
-            return Err(PathFault::Empty);
-        }
-        // Most paths are plain, which is seen at a glance, without a branch for each byte; of others the first
-        // fault is told.
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'\\');
-        if !decoded.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-            for character in decoded.chars() {
-                match character {
-                    '\\' => return Err(PathFault::Backslash),
-                    _ if character.is_control() => return Err(PathFault::Control),
-                    _ => {}
-                }
-            }
-        }
-        for segment in segments(&decoded) {
-            if segment.is_empty() {
-                return Err(PathFault::EmptySegment);
-            }
-            if is_dot_segment(segment) {
-                return Err(PathFault::DotSegment);
-            }
-        }
-        Ok(Self(decoded.into()))
+        Self::of(&decoded)
     }
 }
 
@@ -91,6 +97,9 @@ fn segments(decoded: &str) -> impl Iterator<Item = &[u8]> {
 
 /// Some servers cut `;…` off a segment before they look at it, so `..;x` counts as `..`.
 fn is_dot_segment(segment: &[u8]) -> bool {
+    if segment.first() != Some(&b'.') {
+        return false;
+    }
     let name = segment.split(|&byte| byte == b';').next();
     matches!(name, Some(b"." | b".."))
 }

@@ -1,5 +1,7 @@
 //! Percent-encoding (RFC 3986, section 2.1), once in each direction.
 
+use crate::byte_set::ByteSet;
+
 /// Decodes every `%XX`, once. `None` where a `%` is not followed by two hexadecimal digits.
 pub(crate) fn decode(raw: &str) -> Option<Vec<u8>> {
     if !raw.as_bytes().contains(&b'%') {
@@ -21,19 +23,20 @@ pub(crate) fn decode(raw: &str) -> Option<Vec<u8>> {
 
 /// Appends the one canonical form: everything outside `A-Z a-z 0-9 - . _ ~` as `%XX`, upper case.
 pub(crate) fn encode_into(target: &mut Vec<u8>, text: &[u8]) {
-    for run in text.chunk_by(|&one, &next| is_unreserved(one) && is_unreserved(next)) {
-        match run {
-            &[byte] if !is_unreserved(byte) => {
-                target.extend_from_slice(&[b'%', upper_digit(byte >> 4), upper_digit(byte & 0xF)]);
-            }
-            plain => target.extend_from_slice(plain),
-        }
+    let mut rest = text;
+    loop {
+        // Most of a text is plain, and is copied at once.
+        let plain = rest.iter().position(|&byte| !UNRESERVED.has(byte)).unwrap_or(rest.len());
+        let (run, others) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
+        target.extend_from_slice(run);
+        let Some((&byte, others)) = others.split_first() else { return };
+        target.extend_from_slice(&[b'%', upper_digit(byte >> 4), upper_digit(byte & 0xF)]);
+        rest = others;
     }
 }
 
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
+/// RFC 3986, section 2.3.
+static UNRESERVED: ByteSet = ByteSet::alphanumeric().with(b"-._~");
 
 /// The digit of a number below 16.
 fn upper_digit(number: u8) -> u8 {

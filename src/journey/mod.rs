@@ -5,11 +5,10 @@
 
 mod admit;
 mod record;
+mod until_done;
 mod wellformed;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -19,9 +18,11 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use self::record::Record;
+use self::until_done::Spare;
 use self::wellformed::Intent;
 use crate::access_token::AccessToken;
 use crate::audit::{Attendant, Desk};
@@ -29,6 +30,7 @@ use crate::authenticate::{Identified, Proof, Unproven};
 use crate::config::RateLimitHeaders;
 use crate::delete::Route;
 use crate::directory::Caller;
+use crate::fields;
 use crate::gateway::{Gateway, InForce};
 use crate::ids::{RequestId, RuleName};
 use crate::limit_store::StoreClient;
@@ -48,6 +50,7 @@ pub(crate) struct Worker {
     limit_store: StoreClient,
     lines: Lines,
     desk: Option<Desk>,
+    spare: Spare,
 }
 
 impl Worker {
@@ -60,6 +63,7 @@ impl Worker {
             upstream: Client::default(),
             limit_store: StoreClient::of_worker(),
             lines,
+            spare: Spare::default(),
         });
         (worker, attendant)
     }
@@ -73,17 +77,6 @@ impl Worker {
 
     pub(crate) fn is_leaving(&self) -> bool {
         self.gateway.is_leaving()
-    }
-
-    /// Answers one request, and sees a delete through even if the caller hangs up.
-    pub(crate) fn serve(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        inbound: Arc<Inbound>,
-    ) -> UntilDone {
-        let tries = Arc::new(Tries::default());
-        let journey = Box::pin(self.answer(request, inbound, Arc::clone(&tries)));
-        UntilDone { journey: Some(journey), tries }
     }
 
     async fn answer(
@@ -254,8 +247,8 @@ impl Worker {
 
         let sent = self.send(admission, first.token(), in_force, deadline, record.tries()).await;
         let mut answer = sent.map_err(|failed| record.failed(failed))?;
-        let mut tokens = vec![first.token()];
         let second;
+        let mut tokens = SmallVec::<[&AccessToken; 2]>::from_slice(&[first.token()]);
         if answer.rejects_token() {
             record.heard(&answer, &tokens);
             self.gateway.metrics().tokens.rejected.inc();
@@ -333,7 +326,8 @@ impl Worker {
 
 /// The caller's own id, or a new one.
 fn request_id(headers: &HeaderMap) -> RequestId {
-    let mut given = headers.get_all(RequestId::FIELD).iter();
+    let name = RequestId::FIELD;
+    let mut given = fields::named(headers, &name);
     match (given.next(), given.next()) {
         (Some(id), None) => RequestId::from_caller(id).unwrap_or_else(RequestId::random),
         _ => RequestId::random(),
@@ -359,39 +353,4 @@ fn decided(refusal: Option<Refusal>, record: &mut Record) -> Response<Bytes> {
     headers.insert(RequestId::FIELD, record.id().as_header());
     record.only_asked(refusal);
     response
-}
-
-/// The work on one request. hyper drops it when the caller hangs up. If the delete was given to a
-/// connection by then, the rest goes on in a task of its own, so that what SMH did is still heard
-/// and recorded; if not, it ends there.
-pub(crate) struct UntilDone {
-    journey: Option<Pin<Box<Journey>>>,
-    tries: Arc<Tries>,
-}
-
-type Journey = dyn Future<Output = Response<Full<Bytes>>> + Send;
-
-impl Future for UntilDone {
-    type Output = Result<Response<Full<Bytes>>, std::convert::Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(journey) = &mut self.journey else { return Poll::Pending };
-        let response = std::task::ready!(journey.as_mut().poll(cx));
-        self.journey = None;
-        Poll::Ready(Ok(response))
-    }
-}
-
-impl Drop for UntilDone {
-    fn drop(&mut self) {
-        let Some(journey) = self.journey.take() else { return };
-        if self.tries.sent() == 0 || std::thread::panicking() {
-            return;
-        }
-        // There is no runtime only when the process is about to end.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // Draining waits for it by its place in flight.
-            runtime.spawn(journey);
-        }
-    }
 }

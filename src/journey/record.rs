@@ -17,6 +17,7 @@ use crate::authenticate::{PeerAddress, Proof};
 use crate::config::Snapshot;
 use crate::delete::{Delete, DeletePath, Mode, TenantRef};
 use crate::directory::{Caller, Tenant};
+use crate::fields;
 use crate::gateway::Gateway;
 use crate::ids::{Citation, MAX_NAME_BYTES, RequestId, RuleName, UserId};
 use crate::limits::{Admission, ShadowLimits, Told};
@@ -154,7 +155,7 @@ impl Record {
     /// How it was asked, and the trace that the caller says it is a part of.
     pub(super) fn came(&mut self, head: &Parts) {
         self.via = self.via.with_method(&head.method);
-        self.trace_id = head.headers.get(TraceId::FIELD).and_then(TraceId::of);
+        self.trace_id = fields::named(&head.headers, &TraceId::FIELD).next().and_then(TraceId::of);
     }
 
     /// What the rules that are not enforced would have said, and which configuration decided.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::TryFutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -147,9 +148,12 @@ where
 
     let served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx));
     let mut served = pin!(served);
+    // Looked at when it wakes, not at each step of each request.
+    let mut leaving: FuturesUnordered<_> = std::iter::once(leaving(phase, inbound)).collect();
     let ended = tokio::select! {
+        biased;
         ended = &mut served => Some(ended),
-        () = leaving(phase, inbound) => None,
+        Some(()) = leaving.next() => None,
     };
     let ended = match ended {
         Some(ended) => ended,

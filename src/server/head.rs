@@ -5,6 +5,7 @@
 //! length at once). A gateway that forgives what the next server reads in another way lets a second
 //! request be smuggled behind the first.
 
+use crate::byte_set::ByteSet;
 use crate::refusal::{
     HeadExcess, MAX_FIELDS, MAX_NAME_BYTES, MAX_TARGET_BYTES, Refusal, RequestFault,
 };
@@ -131,10 +132,10 @@ impl Seen {
         let colon = memchr::memchr(b':', line).ok_or(RequestFault::Field)?;
         let (name, value) = line.split_at_checked(colon).ok_or(RequestFault::Field)?;
         let value = value.get(1..).unwrap_or_default();
-        if name.is_empty() || !all(name, is_token) {
+        if name.is_empty() || !TOKEN.has_all(name) {
             return Err(RequestFault::Field);
         }
-        if !all(value, is_field_value) {
+        if !is_field_value(value) {
             return Err(RequestFault::Field);
         }
         // The shortest name that matters has 14 bytes; most are done here.
@@ -189,7 +190,7 @@ fn request_line(line: &[u8]) -> Result<bool, Refusal> {
     else {
         return Err(Refusal::InvalidRequest(RequestFault::RequestLine));
     };
-    if method.is_empty() || target.is_empty() || !all(method, is_token) {
+    if method.is_empty() || target.is_empty() || !TOKEN.has_all(method) {
         return Err(Refusal::InvalidRequest(RequestFault::RequestLine));
     }
     let old = match version {
@@ -200,7 +201,7 @@ fn request_line(line: &[u8]) -> Result<bool, Refusal> {
     if target.len() > MAX_TARGET_BYTES {
         return Err(Refusal::TargetTooLong);
     }
-    if !all(target, is_target) {
+    if !TARGET.has_all(target) {
         return Err(Refusal::InvalidRequest(RequestFault::TargetCharacter));
     }
     Ok(old)
@@ -217,30 +218,18 @@ fn same_name(name: &[u8], other: &[u8]) -> bool {
     })
 }
 
-/// Every byte is looked at, whatever the first ones are: that takes less than to ask at each whether to go on.
-fn all(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(true, |all, &byte| all & is_one(byte))
-}
-
 /// RFC 9110, section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*'
-            | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-    )
-}
+static TOKEN: ByteSet = ByteSet::alphanumeric().with(b"!#$%&'*+-.^_`|~");
 
-/// RFC 9110, section 5.5: visible characters, white space, and what is not ASCII.
-fn is_field_value(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7F)
+/// RFC 9110, section 5.5: visible characters, white space, and what is not ASCII. Computed, not looked up: so
+/// many are looked at at once.
+fn is_field_value(value: &[u8]) -> bool {
+    value.iter().fold(true, |all, &byte| all & ((byte == b'\t') | (byte >= b' ')) & (byte != 0x7F))
 }
 
 /// What may stand in a target as it is. More than RFC 3986 allows, because URL libraries leave some
 /// of it as it is; not `#`, behind which hyper would cut the target off without a word.
-fn is_target(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'`')
-}
+static TARGET: ByteSet = ByteSet::graphic().without(b"\"#<>`");
 
 /// Method, target, version, and the two spaces between them.
 const MAX_REQUEST_LINE_BYTES: usize = MAX_TARGET_BYTES + 64;

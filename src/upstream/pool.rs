@@ -62,21 +62,12 @@ impl Pool {
         let now = Instant::now();
         let mut pool = self.0.lock();
         pool.sweep(now);
-        if !pool.origins.contains_key(origin) {
-            pool.origins.insert(origin.clone(), Kept::default());
-        }
-        let Some(idle) = pool.origins.get_mut(origin).and_then(|kept| kept.made_with(tls)) else {
-            return;
-        };
-        if connection.protocol() == Protocol::Http2 {
-            idle.retain(|idle| idle.connection.is_newer_than(&connection));
-            if !idle.is_empty() {
-                return;
-            }
-        }
-        drop_stale(idle, now);
-        if idle.len() < MAX_IDLE {
-            idle.push(Idle { connection, since: now });
+        if let Some(kept) = pool.origins.get_mut(origin) {
+            kept.keep(connection, tls, now);
+        } else {
+            let mut kept = Kept::default();
+            kept.keep(connection, tls, now);
+            pool.origins.insert(origin.clone(), kept);
         }
     }
 }
@@ -97,6 +88,20 @@ impl Inner {
 }
 
 impl Kept {
+    fn keep(&mut self, connection: Connection, tls: &ClientTls, now: Instant) {
+        let Some(idle) = self.made_with(tls) else { return };
+        if connection.protocol() == Protocol::Http2 {
+            idle.retain(|idle| idle.connection.is_newer_than(&connection));
+            if !idle.is_empty() {
+                return;
+            }
+        }
+        drop_stale(idle, now);
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle { connection, since: now });
+        }
+    }
+
     /// What was made with this TLS. What was made with an older one is let go; `None` for a delete
     /// that began under an older one.
     fn made_with(&mut self, tls: &ClientTls) -> Option<&mut Vec<Idle>> {
