@@ -38,6 +38,7 @@ pub mod upstream;
 pub mod token;
 pub mod issuer_keys;
 pub mod relay;
+pub mod traces;
 pub mod alarms;
 pub mod glance;
 

@@ -4,6 +4,10 @@
 //! one thread writes the buffers out. Nothing that serves ever waits for standard output; where it
 //! is too slow, lines are dropped and counted.
 
+mod readable;
+
+pub use self::readable::Readable;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -130,7 +130,7 @@ impl Running {
         }
         let data = bound.addresses().to_vec();
         let sockets = bound.sockets().map(Path::to_owned).collect();
-        let logs = snapshot.log;
+        let logs = snapshot.log.deletes;
         let gateway = Gateway::new(Arc::new(snapshot), listeners);
         let opened = Arc::clone(&gateway);
         let opened = tokio::task::spawn_blocking(move || opened.open_journal()).await;
@@ -217,6 +217,12 @@ impl Running {
             .await;
         // After the last delete, since it would need its token.
         self.gateway.in_force().tokens.revoke_all().await;
+        if let Some(exporter) = self.gateway.in_force().traces.as_ref().filter(|_| !hurried) {
+            tokio::select! {
+                () = exporter.finish() => {}
+                () = &mut hurry => hurried = true,
+            }
+        }
         self.helpers.shutdown().await;
         let limit_state = self.limit_state;
         let gateway = Arc::clone(&self.gateway);

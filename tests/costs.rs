@@ -220,7 +220,11 @@ impl Traced {
             // A file for each thread: in one for all, calls would be split into two lines.
             .args(["-ff", "-qq", "-o"])
             .arg(folder.join("trace"))
-            .args(["sh", "-c", "echo pid=$$ >&2; exec \"$0\" serve --config \"$1\""])
+            .args([
+                "sh",
+                "-c",
+                "echo pid=$$ >&2; SMH_GATEWAY_LOG_FORMAT=text exec \"$0\" serve --config \"$1\"",
+            ])
             .arg(env!("CARGO_BIN_EXE_smh-gateway"))
             .arg(config)
             .stdin(Stdio::null())

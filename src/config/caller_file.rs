@@ -140,7 +140,7 @@ pub(super) fn issuer(node: &Node, report: &mut Report) -> Option<Issuer> {
 }
 
 fn jwks(node: &Node, report: &mut Report) -> Option<Jwks> {
-    hide_url(node, report);
+    hide_url(node, report, ["url", "file", "ca_file", "bearer_token"]);
     let mut fields = Fields::of(node, "the keys of an issuer", report)?;
     let jwks = match fields.one_of(&["url", "file"])? {
         ("file", node) => path(node, fields.report()).map(|path| Jwks::File(path.value)),
@@ -168,9 +168,9 @@ fn jwks(node: &Node, report: &mut Report) -> Option<Jwks> {
 
 /// Its path and query may hold what only its owner should know. So it is not shown, whatever is
 /// wrong on its line; nor where its field is misspelt, or given beside `file`.
-fn hide_url(node: &Node, report: &mut Report) {
+pub(super) fn hide_url(node: &Node, report: &mut Report, known: [&'static str; 4]) {
     let Value::Map(entries) = &node.value else { return };
-    let meant = |key| nearest(key, ["url", "file", "ca_file", "bearer_token"]);
+    let meant = |key| nearest(key, known);
     for entry in entries.iter().filter(|entry| meant(&entry.key.text) == Some("url")) {
         report.hide(&entry.value);
     }

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tracing::Level;
+
 use crate::audit::AuditPlan;
 use crate::config::audit_file::audit;
 use crate::config::caller_file::{Caller, Issuer, caller, issuer};
@@ -15,6 +17,7 @@ use crate::config::limit_store_file::{LimitStore, limit_store};
 use crate::config::listener_file::{Listener, listeners, socket_path};
 use crate::config::report::Report;
 use crate::config::source::Spanned;
+use crate::config::traces_file::{Traces, traces};
 use crate::config::undo_file::{Undo, undo};
 use crate::config::yaml::{Node, Value};
 use crate::directory::UserIdRule;
@@ -40,11 +43,12 @@ pub(super) struct GatewayFile {
     pub(super) jwt_issuers: Option<Named<IssuerName, Issuer>>,
     pub(super) workers: Option<NonZeroUsize>,
     pub(super) shutdown: Shutdown,
-    pub(super) log: DeleteLog,
+    pub(super) log: LogPlan,
     pub(super) audit: Option<AuditPlan>,
     pub(super) policy: Option<Spanned<PathBuf>>,
     pub(super) policy_tests: Vec<Spanned<PathBuf>>,
     pub(super) undo: Option<Undo>,
+    pub(super) traces: Option<Traces>,
 }
 
 pub(super) struct Upstream {
@@ -112,6 +116,15 @@ pub struct Shutdown {
     pub drain: Duration,
 }
 
+/// What is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogPlan {
+    /// Where the line goes that each delete leaves.
+    pub deletes: DeleteLog,
+    /// How much is said of rare events; `None`: as the environment has it.
+    pub level: Option<Level>,
+}
+
 /// Where the line goes that each delete leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteLog {
@@ -139,7 +152,7 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         bounded(node, report, 1..=MAX_WORKERS).and_then(NonZeroUsize::new)
     });
     let shutdown = fields.or_with("shutdown", DEFAULT_SHUTDOWN, shutdown);
-    let log = fields.or_with("log", DeleteLog::Stdout, log);
+    let log = fields.or_with("log", DEFAULT_LOG, log);
     let policy = fields.optional_with("policy", path);
     let policy_tests =
         fields.or_with("policy_tests", Vec::new(), |node, report| decode::list(node, report, path));
@@ -149,11 +162,12 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
     let limits = limit_settings(&mut fields);
     let audit = fields.or_with("audit", None, audit);
     let undo = fields.or_with("undo", None, |node, report| undo(node, report).map(Some));
+    let traces = fields.or_with("traces", None, |node, report| traces(node, report).map(Some));
     fields.finish();
     let sections = [listeners.is_some(), admin.is_some(), upstream.is_some(), libraries.is_some()];
     let people = [tenants.is_some(), callers.is_some(), jwt_issuers.is_some()];
     let others = [shutdown.is_some(), log.is_some(), policy_tests.is_some(), limits.is_some()];
-    let records = [audit.is_some(), undo.is_some()];
+    let records = [audit.is_some(), undo.is_some(), traces.is_some()];
     Some(GatewayFile {
         whole: [&sections[..], &people, &others, &records]
             .concat()
@@ -169,11 +183,12 @@ pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
         jwt_issuers,
         workers,
         shutdown: shutdown.unwrap_or(DEFAULT_SHUTDOWN),
-        log: log.unwrap_or(DeleteLog::Stdout),
+        log: log.unwrap_or(DEFAULT_LOG),
         audit: audit.flatten(),
         policy,
         policy_tests: policy_tests.unwrap_or_default(),
         undo: undo.flatten(),
+        traces: traces.flatten(),
     })
 }
 
@@ -313,14 +328,24 @@ fn shutdown(node: &Node, report: &mut Report) -> Option<Shutdown> {
     Some(Shutdown { delay: delay?, drain: drain? })
 }
 
-fn log(node: &Node, report: &mut Report) -> Option<DeleteLog> {
+fn log(node: &Node, report: &mut Report) -> Option<LogPlan> {
     let mut fields = Fields::of(node, "the log", report)?;
     let deletes = fields.or_with("deletes", DeleteLog::Stdout, |node, report| {
         let words = [("stdout", DeleteLog::Stdout), ("off", DeleteLog::Off)];
         decode::word(node, "a place for the delete log", report, &words)
     });
+    let level = fields.or_with("level", None, |node, report| {
+        let words = [
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+            ("trace", Level::TRACE),
+        ];
+        decode::word(node, "a level", report, &words).map(Some)
+    });
     fields.finish();
-    deletes
+    Some(LogPlan { deletes: deletes?, level: level? })
 }
 
 pub(super) fn address(node: &Node, report: &mut Report) -> Option<Spanned<SocketAddr>> {
@@ -356,6 +381,8 @@ const DEFAULT_ADMIN: Admin = Admin {
     // The listener asks for no credential.
     allow_quit: false,
 };
+
+const DEFAULT_LOG: LogPlan = LogPlan { deletes: DeleteLog::Stdout, level: None };
 
 /// Kubernetes takes a second or two to tell everyone that a pod is leaving, and gives it 30 s.
 const DEFAULT_SHUTDOWN: Shutdown =

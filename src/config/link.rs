@@ -15,6 +15,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(super) use self::callers::split;
 use self::tenants::{link_tenants, warn_of_minted_tokens};
 use crate::config::audit_file::link_audit;
 use crate::config::gateway_file::{Admin, GatewayFile, Named};
@@ -26,6 +27,7 @@ use crate::config::policy_file::PolicyFile;
 use crate::config::report::{Problem, Report, Warning};
 use crate::config::snapshot::{ConfiguredLibrary, Lines, Snapshot};
 use crate::config::source::Spanned;
+use crate::config::traces_file::link_traces;
 use crate::config::watched::Watched;
 use crate::directory::Library;
 use crate::glob::{NameGlob, NameSet};
@@ -48,7 +50,7 @@ pub(super) struct Files {
 
 /// Every problem is reported; a snapshot is made only where there is none.
 pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
-    let Files { gateway, policy, file, policy_file, sha256 } = files;
+    let Files { mut gateway, policy, file, policy_file, sha256 } = files;
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let mut names = Names {
         libraries: names_of(gateway.libraries.as_ref()),
@@ -70,6 +72,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
     let callers = callers::link(&gateway, &folder, &names, &mut places, report);
     let upstream = link_upstream(&gateway, &folder, report);
     let undo = undo::link(&gateway, &folder, &names, report);
+    let linked_traces = gateway.traces.take().map(|traces| link_traces(traces, &folder, report));
     let lines = Lines {
         libraries: lines_of(gateway.libraries.as_ref()),
         tenants: lines_of(gateway.tenants.as_ref()),
@@ -98,6 +101,7 @@ pub(super) fn link(files: Files, report: &mut Report) -> Option<Snapshot> {
         log: gateway.log,
         audit: gateway.audit.map(|plan| link_audit(plan, &folder)),
         undo,
+        traces: linked_traces.flatten(),
         lines,
         places,
         file,
@@ -278,7 +282,7 @@ fn origin(
 }
 
 /// Plain http to another machine.
-fn is_readable_on_its_way(origin: &Origin) -> bool {
+pub(super) fn is_readable_on_its_way(origin: &Origin) -> bool {
     let loopback = origin.host() == "localhost"
         || origin.host().parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     origin.scheme() == Scheme::Http && !loopback
@@ -307,7 +311,7 @@ fn link_upstream(gateway: &GatewayFile, folder: &Path, report: &mut Report) -> O
 }
 
 /// Paths in a file are relative to the folder that it is in.
-fn below(folder: &Path, source: &Source) -> Source {
+pub(super) fn below(folder: &Path, source: &Source) -> Source {
     match source {
         Source::File(path) => Source::File(folder.join(path)),
         Source::Environment(name) => Source::Environment(name.clone()),

@@ -21,11 +21,12 @@ pub mod schema;
 mod shown;
 mod snapshot;
 pub mod source;
+mod traces_file;
 mod undo_file;
 mod watched;
 pub mod yaml;
 
-pub use self::gateway_file::{Admin, DeleteLog, RateLimitHeaders, Shutdown};
+pub use self::gateway_file::{Admin, DeleteLog, LogPlan, RateLimitHeaders, Shutdown};
 pub use self::snapshot::{ConfiguredCaller, ConfiguredLibrary, Lines, Snapshot, UndoPlan};
 pub use self::watched::Watched;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::audit::AuditPlan;
 use crate::authenticate::Credential;
-use crate::config::gateway_file::{Admin, DeleteLog, RateLimitHeaders, Shutdown};
+use crate::config::gateway_file::{Admin, LogPlan, RateLimitHeaders, Shutdown};
 use crate::config::lint::Places;
 use crate::config::watched::Watched;
 use crate::delete::Paths;
@@ -25,6 +25,7 @@ use crate::listener::{At, Bounds, Group, Plan};
 use crate::policy::Policy;
 use crate::secret::{REDACTED, Source};
 use crate::token::{Grantee, TokenSource};
+use crate::traces::TracesPlan;
 use crate::upstream::Settings;
 
 /// What both files say, after every check.
@@ -62,12 +63,14 @@ pub struct Snapshot {
     pub workers: NonZeroUsize,
     /// How to leave.
     pub shutdown: Shutdown,
-    /// Where the delete log goes.
-    pub log: DeleteLog,
+    /// What is logged.
+    pub log: LogPlan,
     /// Where the journal is, and how it is written; `None`: there is none.
     pub audit: Option<AuditPlan>,
     /// What `smh-gateway undo` works with, if it may.
     pub undo: Option<UndoPlan>,
+    /// Where deletes are traced; `None`: nowhere.
+    pub traces: Option<TracesPlan>,
     /// Where names are defined.
     pub lines: Lines,
     /// The same for whoever points at them.
@@ -232,6 +235,8 @@ impl Snapshot {
                 "delay": format!("{:?}", self.shutdown.delay),
                 "drain": format!("{:?}", self.shutdown.drain),
             },
+            "log": { "level": self.log.level.map(|level| level.as_str().to_ascii_lowercase()) },
+            "traces": self.traces.as_ref().map(traces),
             "undo": self.undo.as_ref().map(undo),
             "policy": policy::shown(&self.policy, &self.limits),
             "policy_tests": self.policy_tests.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
@@ -249,6 +254,23 @@ fn reference(source: &Source) -> Value {
         Source::Environment(name) => json!({ "env": name }),
         Source::File(path) => json!({ "file": path.display().to_string() }),
     }
+}
+
+fn traces(plan: &TracesPlan) -> Value {
+    let collector = &plan.collector;
+    let headers = collector.headers.iter();
+    json!({
+        "otlp": {
+            // Its path may hold what only its owner should know.
+            "url": collector.origin.to_string(),
+            "ca_file": collector.ca_file.as_ref().map(|path| path.display().to_string()),
+            "bearer_token": collector.bearer_token.as_ref().map(reference),
+            "headers": object(headers.map(|(name, source)| (name.to_string(), reference(source)))),
+        },
+        "sample": plan.sample.to_string(),
+        "service_name": plan.service,
+        "attributes": object(plan.attributes.iter().map(|(name, value)| (name.clone(), json!(value)))),
+    })
 }
 
 fn undo(plan: &UndoPlan) -> Value {

@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::token::{Grantee, MintError, TokenSource, Tokens};
+use crate::traces::Exporter;
 use crate::upstream::Settings;
 
 /// A new configuration was put in force.
@@ -56,6 +57,7 @@ pub(super) struct Before<'b> {
     pub(super) places: &'b Places,
     pub(super) limits: &'b Limits,
     pub(super) limit_store: Option<&'b Arc<SharedStore>>,
+    pub(super) traces: Option<&'b Arc<Exporter>>,
     pub(super) tokens: &'b Tokens,
     pub(super) issuer_keys: &'b IssuerKeys,
     pub(super) upstream: &'b Settings,
@@ -105,6 +107,7 @@ impl Before<'_> {
                 Instant::now(),
             )),
             limit_store: self.store_of(&snapshot, metrics),
+            traces: self.exporter_of(&snapshot, metrics),
             tokens: Arc::new(tokens),
             upstream,
             snapshot,
@@ -119,6 +122,15 @@ impl Before<'_> {
         match self.limit_store {
             Some(store) if store.plan() == plan => Some(Arc::clone(store)),
             _ => Some(SharedStore::new(plan.clone(), &metrics.store)),
+        }
+    }
+
+    /// The same one while its plan is the same: nothing is sent early, and its connection stays.
+    fn exporter_of(&self, snapshot: &Snapshot, metrics: &Metrics) -> Option<Arc<Exporter>> {
+        let plan = snapshot.traces.as_ref()?;
+        match self.traces {
+            Some(exporter) if exporter.plan() == plan => Some(Arc::clone(exporter)),
+            _ => Exporter::start(plan.clone(), &metrics.traces),
         }
     }
 }
@@ -165,6 +177,7 @@ impl Gateway {
             places: &before.places,
             limits: &before.limits,
             limit_store: before.limit_store.as_ref(),
+            traces: before.traces.as_ref(),
             tokens: &before.tokens,
             issuer_keys: &before.issuer_keys,
             upstream: &before.upstream,
@@ -181,6 +194,10 @@ impl Gateway {
         let next = Arc::new(next);
         *self.keyring.lock() = keyring;
         self.in_force.store(Arc::clone(&next));
+        self.log_level.send_if_modified(|level| {
+            let wanted = next.snapshot.log.level;
+            std::mem::replace(level, wanted) != wanted
+        });
         next.tokens.settle(&before.tokens, &grantees, &next.upstream);
         if next.snapshot.sha256 != before.snapshot.sha256 {
             // An operator has looked, and what was written is valid.
@@ -202,7 +219,7 @@ impl Gateway {
             ("listeners", now.listeners != first.listeners),
             ("admin", now.admin != first.admin),
             ("workers", now.workers != first.workers),
-            ("log", now.log != first.log),
+            ("log", now.log.deletes != first.log.deletes),
             ("audit", now.audit != first.audit),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tracing::Level;
 
 use self::apply::Before;
 use crate::alarms::Alarms;
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::tally::Tally;
 use crate::token::Tokens;
+use crate::traces::Exporter;
 use crate::upstream::Settings;
 
 /// What a delete is decided by: one version, seen from its start to its end.
@@ -47,6 +49,8 @@ pub struct InForce {
     pub limit_store: Option<Arc<SharedStore>>,
     /// The tokens, with what is known of them.
     pub tokens: Arc<Tokens>,
+    /// Where spans go, if deletes are traced.
+    pub traces: Option<Arc<Exporter>>,
     /// How SMH is reached.
     pub upstream: Settings,
     /// The configuration that all this was made of.
@@ -102,6 +106,8 @@ pub struct Gateway {
     in_flight: Tally,
     connections: Tally,
     phase: watch::Sender<Phase>,
+    /// How much is to be said of rare events; `None`: as the environment has it.
+    log_level: watch::Sender<Option<Level>>,
     /// Whether an operator asked it to leave.
     told_to_leave: watch::Sender<bool>,
     /// Whether it ever had all that deletes need.
@@ -122,6 +128,7 @@ impl Gateway {
         }
         let nothing = Before {
             limit_store: None,
+            traces: None,
             limits: &Limits::new(Vec::new(), Sharing::Alone, Instant::now()),
             places: &Places::default(),
             tokens: &Tokens::none(&metrics),
@@ -135,6 +142,7 @@ impl Gateway {
             nothing.succeeded_by(Arc::clone(&snapshot), &grantees, &metrics, &mut round);
         round.end();
         let in_flight = in_force.places.all().clone();
+        let log_level = snapshot.log.level;
         Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             changing: Mutex::default(),
@@ -150,6 +158,7 @@ impl Gateway {
             in_flight,
             connections: Tally::default(),
             phase: watch::Sender::new(Phase::Serving),
+            log_level: watch::Sender::new(log_level),
             told_to_leave: watch::Sender::new(false),
             was_ready: AtomicBool::new(false),
             started: SystemTime::now(),
@@ -235,6 +244,12 @@ impl Gateway {
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
+    }
+
+    /// How much the configuration in force has to be said, to be watched.
+    #[must_use]
+    pub fn log_level(&self) -> watch::Receiver<Option<Level>> {
+        self.log_level.subscribe()
     }
 
     /// Whether it was told to leave, so that nobody should keep a connection for more.

@@ -135,7 +135,7 @@ pub struct Entry<'l> {
     pub intended: Option<Text<'l>>,
     /// As the caller named it, or the gateway.
     pub request_id: Option<Text<'l>>,
-    /// Of the caller's `traceparent`.
+    /// Of the caller's `traceparent`, or of the trace that is told of it.
     pub trace_id: Option<Text<'l>>,
     /// Who asked.
     pub caller: Option<Text<'l>>,

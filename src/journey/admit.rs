@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::gateway::InForce;
 use crate::ids::LimitName;
 use crate::journey::Worker;
+use crate::journey::record::{Record, Wait};
 use crate::limit_store::WhenUnavailable;
 use crate::limits::{Admission, View};
 use crate::places::Place;
@@ -19,10 +20,11 @@ impl Worker {
         permit: Permit,
         place: &Place,
         in_force: &InForce,
+        record: &mut Record,
     ) -> Result<Admission, Refusal> {
         let now = Instant::now();
         if !in_force.snapshot.ease_off || place.easing.rate(now).is_none() {
-            return self.charge(permit, in_force, now).await;
+            return self.charge(permit, in_force, now, record).await;
         }
         // What the limits would refuse anyway takes nothing of what SMH bears. A store knows better than
         // this gateway what they would, and what was granted.
@@ -34,7 +36,7 @@ impl Worker {
         }
         let tenant = permit.tenant().fingerprint;
         place.easing.admit(tenant, now).map_err(|wait| eased(wait, place, now))?;
-        let charged = self.charge(permit, in_force, now).await;
+        let charged = self.charge(permit, in_force, now, record).await;
         charged.inspect_err(|_| place.easing.give_back(tenant))
     }
 
@@ -43,6 +45,7 @@ impl Worker {
         permit: Permit,
         in_force: &InForce,
         now: Instant,
+        record: &mut Record,
     ) -> Result<Admission, Refusal> {
         let limits = &in_force.limits;
         let Some(store) = &in_force.limit_store else { return limits.admit(permit, now) };
@@ -53,7 +56,10 @@ impl Worker {
         }
         let metrics = &self.gateway.metrics().store;
         // Boxed, as all that is seldom on the way: a delete's future is as large as its largest part.
-        match Box::pin(self.limit_store.charge(store, claim)).await {
+        let since = record.clock();
+        let charged = Box::pin(self.limit_store.charge(store, claim)).await;
+        record.waited(Wait::LimitStore, since, charged.is_err());
+        match charged {
             Ok((claim, verdicts)) => {
                 metrics.shared.inc();
                 limits.settle(permit, &claim, &verdicts)

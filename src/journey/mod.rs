@@ -21,7 +21,7 @@ use serde_json::json;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use self::record::Record;
+use self::record::{Record, Wait};
 use self::until_done::Spare;
 use self::wellformed::Intent;
 use crate::access_token::AccessToken;
@@ -123,6 +123,7 @@ impl Worker {
     ) -> Result<Response<Bytes>, Refusal> {
         let in_force = self.gateway.in_force(); // One version, start to end.
         let deadline = Instant::now() + in_force.upstream.timeout;
+        record.trace(&in_force);
 
         let route = Route::of(&head.uri, inbound.listener.paths)?.method(&head.method)?;
         let intent = wellformed::head(head)?;
@@ -144,7 +145,7 @@ impl Worker {
         let library = &permit.tenant().library.id;
         let place = in_force.places.take(library).ok_or(Refusal::Overloaded)?;
         record.can_be_kept()?; // Before it is charged to a limit.
-        let admission = self.admit(permit, &place, &in_force).await?;
+        let admission = self.admit(permit, &place, &in_force, record).await?;
         record.admitted(&admission);
         let mut answered = self.forward(&admission, &place, &in_force, deadline, record).await;
         if answered.is_err() || in_force.snapshot.limit_headers == RateLimitHeaders::All {
@@ -243,7 +244,10 @@ impl Worker {
     ) -> Result<Response<Bytes>, Refusal> {
         record.intend(deadline).await?; // Before it is sent, it is in the journal.
         let permit = admission.permit();
-        let first = in_force.tokens.current(permit, deadline).await?;
+        let since = record.clock();
+        let first = in_force.tokens.current(permit, deadline).await;
+        record.waited(Wait::Token, since, first.is_err());
+        let first = first?;
 
         let sent = self.send(admission, first.token(), in_force, deadline, record.tries()).await;
         let mut answer = sent.map_err(|failed| record.failed(failed))?;
@@ -252,9 +256,10 @@ impl Worker {
         if answer.rejects_token() {
             record.heard(&answer, &tokens);
             self.gateway.metrics().tokens.rejected.inc();
-            second = Box::pin(in_force.tokens.instead_of(permit, &first, deadline))
-                .await
-                .ok_or(Refusal::Upstream(UpstreamFault::CredentialRejected))?;
+            let since = record.clock();
+            let next = Box::pin(in_force.tokens.instead_of(permit, &first, deadline)).await;
+            record.waited(Wait::NextToken, since, next.is_none());
+            second = next.ok_or(Refusal::Upstream(UpstreamFault::CredentialRejected))?;
 
             record.unheard();
             let sent = self.send(admission, second.token(), in_force, deadline, record.tries());

@@ -3,13 +3,17 @@
 mod journal;
 mod line;
 mod seen;
+mod trace;
+
+pub(super) use self::trace::Wait;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
+use self::trace::Trace;
 use super::Worker;
 use crate::access_token::AccessToken;
 use crate::audit::{DeleteId, Desk};
@@ -17,7 +21,6 @@ use crate::authenticate::{PeerAddress, Proof};
 use crate::config::Snapshot;
 use crate::delete::{Delete, DeletePath, Mode, TenantRef};
 use crate::directory::{Caller, Tenant};
-use crate::fields;
 use crate::gateway::Gateway;
 use crate::ids::{Citation, MAX_NAME_BYTES, RequestId, RuleName, UserId};
 use crate::limits::{Admission, ShadowLimits, Told};
@@ -28,6 +31,7 @@ use crate::origin::Scheme;
 use crate::policy::{Permit, Unheeded};
 use crate::refusal::Refusal;
 use crate::relay::Meaning;
+use crate::traces::Context;
 use crate::upstream::{Answer, Failed, Tries};
 
 /// Written when it is dropped: a delete that is cut off leaves a line too.
@@ -50,7 +54,10 @@ pub(super) struct Record {
     cause: Option<String>,
     tries: Arc<Tries>,
     ended: Option<Ended>,
-    trace_id: Option<TraceId>,
+    /// What the caller says that it is a part of.
+    context: Option<Context>,
+    /// Where it is traced.
+    trace: Option<Box<Trace>>,
     via: Via,
     /// The configuration that decided.
     decided_by: Option<Arc<Snapshot>>,
@@ -58,9 +65,6 @@ pub(super) struct Record {
     /// What is known before it is sent, as JSON fields, from when that does not change any more.
     known: Option<Vec<u8>>,
 }
-
-/// Of a W3C Trace Context, level 1, section 3.2.2.3: 32 hexadecimal digits in lower case.
-struct TraceId([u8; 32]);
 
 /// How far the journal has it.
 enum Kept {
@@ -127,7 +131,8 @@ impl Record {
             cause: None,
             tries,
             ended: None,
-            trace_id: None,
+            context: None,
+            trace: None,
             via: Via::new(if is_tls { Scheme::Https } else { Scheme::Http }),
             decided_by: None,
             kept: Kept::Not,
@@ -155,7 +160,7 @@ impl Record {
     /// How it was asked, and the trace that the caller says it is a part of.
     pub(super) fn came(&mut self, head: &Parts) {
         self.via = self.via.with_method(&head.method);
-        self.trace_id = fields::named(&head.headers, &TraceId::FIELD).next().and_then(TraceId::of);
+        self.context = Context::of(&head.headers);
     }
 
     /// What the rules that are not enforced would have said, and which configuration decided.
@@ -290,23 +295,6 @@ impl AskedTenant {
     }
 }
 
-impl TraceId {
-    const FIELD: HeaderName = HeaderName::from_static("traceparent");
-
-    fn of(field: &HeaderValue) -> Option<Self> {
-        let id = field.as_bytes().get(3..35)?;
-        let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let is_one = id.iter().all(is_hex) && id.iter().any(|&byte| byte != b'0');
-        let ends =
-            field.as_bytes().get(2) == Some(&b'-') && field.as_bytes().get(35) == Some(&b'-');
-        if is_one && ends { id.try_into().ok().map(Self) } else { None }
-    }
-
-    fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
 impl Drop for Record {
     fn drop(&mut self) {
         self.keep_at_last();
@@ -329,6 +317,7 @@ impl Drop for Record {
         if !self.lines.append(|buffer| self.write(took, buffer)) {
             metrics.log_lines_dropped.inc();
         }
+        self.export(took);
         self.show(took);
     }
 }

@@ -38,6 +38,18 @@ impl Via {
         Self { method: OTHER, scheme }
     }
 
+    /// The method.
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        self.method
+    }
+
+    /// The scheme, in lower case.
+    #[must_use]
+    pub fn scheme(self) -> &'static str {
+        if self.scheme == Scheme::Http { "http" } else { "https" }
+    }
+
     /// With this method. A caller can make one up: those that nobody knows are one.
     #[must_use]
     pub fn with_method(self, method: &Method) -> Self {
@@ -115,9 +127,8 @@ impl HttpMetrics {
 
 impl EncodeLabelSet for Served {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
-        let scheme = if self.via.scheme == Scheme::Http { "http" } else { "https" };
         ("http_request_method", self.via.method).encode(encoder.encode_label())?;
-        ("url_scheme", scheme).encode(encoder.encode_label())?;
+        ("url_scheme", self.via.scheme()).encode(encoder.encode_label())?;
         ("http_response_status_code", self.status).encode(encoder.encode_label())?;
         match self.error {
             Some(code) => ("error_type", code.name()).encode(encoder.encode_label()),

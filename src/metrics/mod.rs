@@ -13,6 +13,7 @@ mod names;
 mod policy;
 mod store;
 mod tokens;
+mod traces;
 
 pub use self::audit::AuditMetrics;
 pub use self::config::ConfigMetrics;
@@ -23,6 +24,7 @@ pub use self::load::LoadMetrics;
 pub use self::policy::PolicyMetrics;
 pub use self::store::StoreMetrics;
 pub use self::tokens::TokenMetrics;
+pub use self::traces::TraceMetrics;
 
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -66,6 +68,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// The journal.
     pub audit: AuditMetrics,
+    /// Spans.
+    pub traces: TraceMetrics,
     /// The configuration and its reloads.
     pub config: ConfigMetrics,
     /// Deletes of which no end is known: the process ended, or a bug ended the work on them.
@@ -167,6 +171,7 @@ impl Metrics {
             policy: PolicyMetrics::new(ours),
             store: StoreMetrics::new(ours),
             audit: AuditMetrics::new(ours),
+            traces: TraceMetrics::new(ours),
             config: ConfigMetrics::new(ours),
             abandoned: counter(
                 ours,

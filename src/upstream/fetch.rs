@@ -58,8 +58,13 @@ pub(crate) async fn fetch(document: Document<'_>) -> Result<Answer, Failed> {
     })
 }
 
-fn authorization(token: &Secret) -> Option<HeaderValue> {
-    let value = Zeroizing::new([b"Bearer ", token.expose()].concat());
+pub(super) fn authorization(token: &Secret) -> Option<HeaderValue> {
+    sensitive(b"Bearer ", token)
+}
+
+/// A field that does not show itself, and is wiped.
+pub(super) fn sensitive(before: &[u8], secret: &Secret) -> Option<HeaderValue> {
+    let value = Zeroizing::new([before, secret.expose()].concat());
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(value)).ok()?;
     value.set_sensitive(true);
     Some(value)

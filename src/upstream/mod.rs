@@ -4,14 +4,20 @@
 //! had closed before it took the request, or SMH refused to take it. The second try is the last.
 
 mod answer;
+mod attempts;
 mod connection;
 mod fetch;
 mod pool;
+#[cfg(feature = "otlp")]
+mod post;
 mod request;
 pub mod tls;
 
 pub use self::answer::Answer;
+pub(crate) use self::attempts::Attempt;
 pub(crate) use self::fetch::{Document, fetch};
+#[cfg(feature = "otlp")]
+pub(crate) use self::post::{Poster, Posting, sensitive_fields};
 pub(crate) use self::request::Question;
 pub use self::request::{TokenPlace, shown};
 
@@ -29,6 +35,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
+use self::attempts::Attempts;
 use self::connection::{Connection, Failure};
 use self::pool::Pool;
 use self::tls::ClientTls;
@@ -73,6 +80,7 @@ pub struct Tries {
     given: AtomicU32,
     /// Those of which SMH certainly took nothing.
     untaken: AtomicU32,
+    pub(crate) attempts: Attempts,
 }
 
 impl Tries {
@@ -121,15 +129,19 @@ impl Client {
         may_send: &(dyn Fn() -> bool + Sync),
     ) -> Result<Answer, Failed> {
         let before = tries.sent();
+        tries.attempts.begin();
         let attempt = self.attempt(Order { admission, token, settings, tries, may_send });
-        timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
+        let sent = timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
             let fault = if tries.sent() > before {
                 UpstreamFault::Timeout
             } else {
                 UpstreamFault::TimeoutBeforeSending
             };
             Err(Failed { fault, cause: format!("no answer within {:?}", settings.timeout) })
-        })
+        });
+        let status = |answer: &Answer| answer.head.status.as_u16();
+        tries.attempts.end(|| sent.as_ref().map(status).map_err(|failed| failed.fault.as_str()));
+        sent
     }
 
     async fn attempt(&self, order: Order<'_>) -> Result<Answer, Failed> {
@@ -147,6 +159,7 @@ impl Client {
             // One stream was refused, but the connection may still be good.
             Err(Failure::Refused(_)) => self.pool.take(origin, &settings.tls),
         };
+        order.tries.attempts.again();
         let second = match again {
             Some(same) => same,
             None => self.connect(origin, settings).await?,

@@ -122,7 +122,7 @@ class Stage:
     def _spawn(self, *arguments, error=False):
         pipe = {"stderr" if error else "stdout": subprocess.PIPE}
         other = {"stdout" if error else "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen([self.binary, *arguments], cwd=self.path, env={}, **pipe, **other)
+        process = subprocess.Popen([self.binary, *arguments], cwd=self.path, env={"SMH_GATEWAY_LOG_FORMAT": "text"}, **pipe, **other)
         self.processes.append(process)
         return _Output(process.stderr if error else process.stdout)
 

@@ -57,5 +57,7 @@ mod schema;
 mod audit;
 /// Metrics, alerts, the dashboard and the runbook.
 mod monitoring;
+/// Traces, as a collector gets them.
+mod traces;
 /// The threats: what stops them is there, and so is what shows it.
 mod threats;

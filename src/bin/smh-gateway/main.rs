@@ -6,6 +6,7 @@ mod budget;
 mod check;
 mod demo;
 mod doctor;
+mod events;
 mod explain;
 mod hash_key;
 mod health;
@@ -19,17 +20,15 @@ mod test;
 mod undo;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use smh_gateway::run::hide_memory;
-use tracing::Level;
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
-use tracing_subscriber::prelude::*;
+use tracing_subscriber::filter::LevelFilter;
 
+use self::events::Form;
 use self::terminal::Terminal;
 
 /// An authenticating, token-injecting gateway for file deletes on Tencent SMH.
@@ -128,7 +127,9 @@ fn main() -> ExitCode {
         | Command::HashKey { .. }
         | Command::Schema { .. } => LevelFilter::ERROR,
     };
-    start_tracing(level);
+    let is_served = matches!(arguments.command, Command::Serve { .. });
+    let form = if is_served { Form::of_events() } else { Form::Text };
+    let verbosity = events::start(level, form);
 
     // Before a secret is read, by whichever command. Where it cannot be, the gateway is still of use.
     if let Err(error) = hide_memory() {
@@ -136,7 +137,7 @@ fn main() -> ExitCode {
     }
     let mut terminal = Terminal::new();
     let done = match arguments.command {
-        Command::Serve { config } => serve::run(&config, &mut terminal),
+        Command::Serve { config } => serve::run(&config, &verbosity, form, &mut terminal),
         Command::Demo { once } => demo::run(once, &mut terminal),
         Command::Check(options) => Ok(check::run(&options, &mut terminal)),
         Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),
@@ -175,22 +176,3 @@ enum Answer {
 
 /// At this edge errors are only read by people.
 type Outcome = Result<Answer, Box<dyn std::error::Error>>;
-
-/// Rare events, to standard error. `SMH_GATEWAY_LOG` takes a level or a filter.
-///
-/// It does not reach into other crates: what they say below `info` is about the bytes of a
-/// connection, among which are our secrets.
-fn start_tracing(level: LevelFilter) {
-    let filter = EnvFilter::builder()
-        .with_env_var("SMH_GATEWAY_LOG")
-        .with_default_directive(level.into())
-        .from_env_lossy();
-    let ours = filter_fn(|event| {
-        let is_ours = event.target().starts_with("smh_gateway") || event.target() == "audit";
-        is_ours || *event.level() <= Level::INFO
-    });
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(lines.with_filter(ours)).with(filter).init();
-}

@@ -5,13 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use smh_gateway::config;
+use smh_gateway::config::report::Report;
+use smh_gateway::log::Readable;
+use smh_gateway::reload::MOST_SHOWN;
 use smh_gateway::run::{Ended, OpenFiles, Running, raise_open_files};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::events::{Form, Verbosity};
 use crate::terminal::Terminal;
 use crate::{Answer, Outcome};
 
-pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
+pub(crate) fn run(
+    config: &Path,
+    verbosity: &Verbosity,
+    form: Form,
+    terminal: &mut Terminal,
+) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before the files are read, which can take a while: a signal must not kill the process.
     let signals = {
@@ -20,19 +29,32 @@ pub(crate) fn run(config: &Path, terminal: &mut Terminal) -> Outcome {
     };
     let snapshot = match config::load(config).linted().into_result() {
         Ok((snapshot, warnings)) => {
-            terminal.report(&warnings);
+            tell(&warnings, form, terminal);
             snapshot
         }
         Err(report) => {
-            terminal.report(&report);
+            tell(&report, form, terminal);
             return Ok(Answer::No);
         }
     };
     provide_for(raise_open_files(&snapshot)?);
-    let served = runtime.block_on(serve(snapshot, signals));
+    let served = runtime.block_on(serve(snapshot, signals, verbosity));
     // Dropping it would wait for file reads that may never end.
     runtime.shutdown_background();
     served
+}
+
+/// What is wrong with a configuration, or likely so: one event each for programs, with its place for people.
+fn tell(report: &Report, form: Form, terminal: &Terminal) {
+    if form == Form::Text {
+        return terminal.report(report);
+    }
+    for problem in report.errors().take(MOST_SHOWN) {
+        tracing::error!(%problem, "it is not valid");
+    }
+    for problem in report.warnings().take(MOST_SHOWN) {
+        tracing::warn!(%problem, "it likely does not do what was meant");
+    }
 }
 
 /// A connection that finds no file left is not refused, but waits until one is free.
@@ -49,9 +71,13 @@ fn provide_for(OpenFiles { limit, needed }: OpenFiles) {
     }
 }
 
-async fn serve(snapshot: config::Snapshot, mut signals: Signals) -> Outcome {
+async fn serve(snapshot: config::Snapshot, mut signals: Signals, verbosity: &Verbosity) -> Outcome {
+    verbosity.set(snapshot.log.level);
     let (workers, sha256) = (snapshot.workers, snapshot.sha256.clone());
-    let running = Running::start(snapshot, io::stdout()).await?;
+    let running = match Form::of_deletes() {
+        Form::Json => Running::start(snapshot, io::stdout()).await?,
+        Form::Text => Running::start(snapshot, Readable(io::stdout())).await?,
+    };
     for address in running.addresses() {
         tracing::info!(%address, "listening for deletes");
     }
@@ -83,6 +109,7 @@ async fn serve(snapshot: config::Snapshot, mut signals: Signals) -> Outcome {
             tracing::info!("leaving, as POST /quitquitquit asked");
             false
         }
+        never = verbosity.follow(&gateway) => match never {},
     };
     let ended = running
         .stop(async {

@@ -169,7 +169,7 @@ fn parts(url: &Spanned<String>, report: &mut Report) -> Option<(Origin, String)>
     Some((origin, target))
 }
 
-fn split(url: &str) -> Result<(Origin, String), String> {
+pub(in crate::config) fn split(url: &str) -> Result<(Origin, String), String> {
     let after_scheme = url.find("://").map_or(0, |at| at + 3);
     let path_at = url.get(after_scheme..).and_then(|rest| rest.find('/'));
     let (origin, target) = match path_at.and_then(|at| url.split_at_checked(after_scheme + at)) {

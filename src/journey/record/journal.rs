@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Kept, Record};
+use super::{Kept, Record, Wait};
 use crate::audit::{Audit, DeleteId, Desk, Unwritten, WhenUnavailable};
 use crate::log::JsonLine;
 use crate::refusal::Refusal;
@@ -30,6 +30,7 @@ impl Record {
         let audit = desk.audit();
         let id = audit.name_delete();
         self.settle_known();
+        let since = self.clock();
         let written = match desk.record(|buffer| self.write_intent(id, buffer)) {
             Ok(written) => {
                 self.kept = Kept::Intent(id);
@@ -42,6 +43,7 @@ impl Record {
             }
             Err(unwritten) => Err(unwritten),
         };
+        self.waited(Wait::Journal, since, written.is_err());
         written.or_else(|Unwritten| refuse_or_lose(audit))
     }
 

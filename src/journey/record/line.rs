@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Asked, AskedTenant, Ended, Record, Smh, TraceId};
+use super::{Asked, AskedTenant, Ended, Record, Smh};
 use crate::authenticate::PeerAddress;
 use crate::delete::Mode;
 use crate::directory::Tenant;
@@ -12,6 +12,7 @@ use crate::journal::Became;
 use crate::log::JsonLine;
 use crate::refusal::{Outcome, Refusal};
 use crate::relay::Meaning;
+use crate::traces::TraceId;
 
 impl Record {
     pub(super) fn write(&self, took: Duration, buffer: &mut Vec<u8>) {
@@ -36,7 +37,7 @@ impl Record {
             return;
         }
         line.text("request_id", self.id.as_str());
-        line.text_if("trace_id", self.trace_id.as_ref().map(TraceId::as_str));
+        line.text_if("trace_id", self.trace_id().as_ref().map(TraceId::as_str));
         self.write_peer(line);
         if let Some((caller, by)) = &self.caller {
             line.text("caller", caller.name.as_str()).text("proof", by.as_str());
@@ -139,12 +140,16 @@ impl Record {
                 line.text("outcome", Became::NotSent.as_str());
             }
             None => {
-                let outcome = if self.tries.sent() > 0 { Became::Unknown } else { Became::NotSent };
-                line.text("code", "Abandoned");
+                line.text("code", ABANDONED);
                 self.write_cited(line);
-                line.text("outcome", outcome.as_str());
+                line.text("outcome", self.became_abandoned().as_str());
             }
         }
+    }
+
+    /// Of a delete whose end nobody knows.
+    pub(super) fn became_abandoned(&self) -> Became {
+        if self.tries.sent() > 0 { Became::Unknown } else { Became::NotSent }
     }
 
     pub(super) fn write_cited(&self, line: &mut JsonLine<'_>) {
@@ -164,8 +169,11 @@ impl Record {
     }
 }
 
+/// In place of a code, where the work on a delete was cut off.
+pub(super) const ABANDONED: &str = "Abandoned";
+
 /// What it refuses was not to be sent, unless only SMH kept it from that.
-fn became(refusal: &Refusal) -> Became {
+pub(super) fn became(refusal: &Refusal) -> Became {
     match (refusal.outcome(), refusal) {
         (Outcome::Unknown, _) => Became::Unknown,
         (Outcome::NotSent, Refusal::Upstream(_) | Refusal::TokenUnavailable) => Became::NotSent,

@@ -95,7 +95,7 @@ impl Image {
         command.arg(format!("--userspec={USER}:{USER}")).arg("--groups=").arg(&self.root);
         let program = self.config["Entrypoint"][0].as_str().unwrap();
         command.arg(program).args(arguments).env_clear().env("TZ", "Asia/Shanghai");
-        command.env("PATH", "/usr/sbin:/usr/bin:/bin");
+        command.env("PATH", "/usr/sbin:/usr/bin:/bin").env("SMH_GATEWAY_LOG_FORMAT", "text");
         command
     }
 

@@ -10,6 +10,8 @@ mod quitting;
 mod rolling;
 /// A balancer that follows readiness.
 mod balancer;
+/// What it says of itself.
+mod logs;
 /// Starting, or not, and secrets that cannot be read.
 mod starting;
 

@@ -193,6 +193,7 @@ const LITTLE: [(Format, &str); 4] = [
          callers: { janitor: { jwt: { issuer: i, subject: s }, tenants: [photos] } }\n\
          jwt_issuers: { i: { issuer: i, audience: a, jwks: { file: /jwks.json } } }\n\
          rate_limit_store: { redis: { url: \"redis://store\" } }\n\
+         traces: { otlp: { url: \"http://collector:4318\" } }\n\
          audit: { file: /audit.jsonl }\n\
          undo: { token: { mint: { library_secret: { file: /secret } } } }\n",
     ),

@@ -57,10 +57,12 @@ impl Ran {
     }
 }
 
-/// The binary with these arguments, in a folder, and with nothing of the environment of the tests.
+/// The binary with these arguments, in a folder, and with nothing of the environment of the tests. What it
+/// says is text, as on a terminal.
 pub(crate) fn command<A: AsRef<OsStr>>(folder: &Path, arguments: &[A]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smh-gateway"));
-    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command.env_clear().env("SMH_GATEWAY_LOG_FORMAT", "text");
     command
 }
 
@@ -68,7 +70,8 @@ pub(crate) fn command<A: AsRef<OsStr>>(folder: &Path, arguments: &[A]) -> Comman
 pub(crate) fn limited(command: &Command, limits: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]).arg(command.get_program());
-    shell.args(command.get_args()).env_clear().stdin(Stdio::null());
+    shell.args(command.get_args()).stdin(Stdio::null());
+    shell.env_clear().env("SMH_GATEWAY_LOG_FORMAT", "text");
     shell.current_dir(command.get_current_dir().unwrap());
     shell
 }
