@@ -123,7 +123,13 @@ pub(super) fn attributes(pairs: &[KeyValue]) -> BTreeMap<String, Value> {
         any_value::Value::StringValue(text) => json!(text),
         any_value::Value::BoolValue(flag) => json!(flag),
         any_value::Value::IntValue(number) => json!(number),
-        other => panic!("nothing else is expected: {other:?}"),
+        other @ (any_value::Value::DoubleValue(_)
+        | any_value::Value::ArrayValue(_)
+        | any_value::Value::KvlistValue(_)
+        | any_value::Value::BytesValue(_)
+        | any_value::Value::StringValueStrindex(_)) => {
+            panic!("nothing else is expected: {other:?}")
+        }
     };
     pairs.iter().map(|pair| (pair.key.clone(), value(&pair.value))).collect()
 }
