@@ -59,11 +59,12 @@ pub(super) async fn keep(
 async fn reconnect(store: &Core, state: &watch::Sender<State>, asks: Asks) {
     let mut pause = FIRST_PAUSE;
     loop {
+        let begun = Instant::now();
         let opened = match Link::open(&store.plan).await {
             Ok(mut link) => prove(store, &mut link).await.map(|took| (link, took)),
             Err(fault) => Err(fault),
         };
-        let fault = match opened {
+        let (fault, from) = match opened {
             Ok((link, took)) => {
                 let since = Instant::now();
                 let fault = use_it(store, (link, took), state, asks).await;
@@ -71,19 +72,20 @@ async fn reconnect(store: &Core, state: &watch::Sender<State>, asks: Asks) {
                 if since.elapsed() >= LONGEST_PAUSE {
                     pause = FIRST_PAUSE;
                 }
-                fault
+                (fault, Instant::now())
             }
             Err(fault) => {
                 if asks == Asks::Worker {
                     store.health.failed(fault);
                 }
-                fault
+                // A store that took its time to fail was left alone meanwhile.
+                (fault, begun)
             }
         };
         state.send_replace(State::Down(fault));
         // Apart from each other: all workers of all gateways have lost it at once.
         let jitter = rand::rng().random_range(0.5..1.0);
-        tokio::time::sleep(pause.mul_f64(jitter)).await;
+        tokio::time::sleep_until(from + pause.mul_f64(jitter)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -164,7 +166,7 @@ impl Drop for Connected<'_> {
 /// A store that was only restarted is back soon.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// It is used again within this after it is well.
+/// From the beginning of one attempt to that of the next, unless it takes longer to fail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Three of these in a row may be late.

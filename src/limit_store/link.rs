@@ -221,5 +221,6 @@ fn answered(error: &RedisError) -> StoreFault {
 /// A bundle of all public roots has a quarter of this.
 const MOST_CA_BYTES: usize = 1 << 20;
 
-/// Name look-up, TCP, TLS and authentication together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Name look-up, TCP, TLS and authentication together. What was sent while the network was broken may never
+/// be answered, and a store that is well is used again within two seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -19,6 +19,8 @@ mod identity;
 mod tokens;
 /// Pools, deadlines, second tries, TLS: what happens between the gateway and SMH.
 mod upstream;
+/// Each fault of a network, at each place where there is one.
+mod faults;
 /// Limits, in one process and across several on a real Redis.
 mod limits;
 /// The journal: what is in it, without it, and after a kill.

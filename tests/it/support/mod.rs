@@ -15,6 +15,8 @@ mod canned;
 pub(crate) mod ports;
 /// Redis servers.
 pub(crate) mod redis;
+/// A TCP proxy on whose way things go wrong.
+pub(crate) mod faulty;
 
 use std::time::{Duration, Instant};
 
