@@ -147,7 +147,8 @@ async fn an_answer_over_http2_that_is_never_taken_ends_its_connection() {
     let mut caller = Frames::open(&gateway).await;
     caller.write(&frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
     caller.ask(1, &delete_of("/v1/files/t1/good", &[])).await;
-    assert_eq!(caller.told(1).await, Told::Gone);
+    let told = tokio::time::timeout(SOON, caller.told(1)).await.expect("an end");
+    assert_eq!(told, Told::Gone);
     none_left(&gateway).await;
     assert_eq!(smh.files(), ["bad", "hidden"]);
     assert_eq!(gateway.stop().await[0]["status"], 200, "it is recorded as it was");
