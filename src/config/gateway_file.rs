@@ -23,7 +23,7 @@ use crate::config::yaml::{Node, Value};
 use crate::directory::UserIdRule;
 use crate::ids::{CallerName, IssuerName, LibraryId, SpaceId, TenantName, UserId};
 use crate::listener::UnixPlan;
-use crate::upstream::TokenPlace;
+use crate::upstream::{PrivateAddresses, TokenPlace};
 
 /// A map of names. A value is missing where it was wrong: its name is still known.
 pub(super) type Named<K, V> = Vec<(Spanned<K>, Option<V>)>;
@@ -59,6 +59,7 @@ pub(super) struct Upstream {
     pub(super) max_in_flight: usize,
     pub(super) token_in: TokenPlace,
     pub(super) ease_off: bool,
+    pub(super) private_addresses: PrivateAddresses,
 }
 
 pub(super) struct Tenant {
@@ -250,6 +251,12 @@ fn upstream(node: &Node, report: &mut Report) -> Option<Upstream> {
         decode::word(node, "a place for the token", report, &places)
     });
     let ease_off = fields.or("ease_off", true);
+    let private_addresses =
+        fields.or_with("private_addresses", default.private_addresses, |node, report| {
+            let all = [PrivateAddresses::Refuse, PrivateAddresses::Allow];
+            let words = all.map(|choice| (choice.as_str(), choice));
+            decode::word(node, "what becomes of private addresses", report, &words)
+        });
     fields.finish();
     Some(Upstream {
         url,
@@ -259,6 +266,7 @@ fn upstream(node: &Node, report: &mut Report) -> Option<Upstream> {
         max_in_flight: max_in_flight?,
         token_in: token_in?,
         ease_off: ease_off?,
+        private_addresses: private_addresses?,
     })
 }
 
@@ -282,6 +290,8 @@ impl Default for Upstream {
             max_in_flight: 1000,
             token_in: TokenPlace::Query,
             ease_off: true,
+            // SMH is on the internet, unless one says otherwise.
+            private_addresses: PrivateAddresses::Refuse,
         }
     }
 }

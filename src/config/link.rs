@@ -306,6 +306,7 @@ fn link_upstream(gateway: &GatewayFile, folder: &Path, report: &mut Report) -> O
         connect_timeout: upstream.connect_timeout,
         timeout: upstream.timeout,
         token_in: upstream.token_in,
+        private_addresses: upstream.private_addresses,
         tls,
     })
 }

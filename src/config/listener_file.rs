@@ -10,7 +10,7 @@ use crate::config::library_file::{not_literal, path};
 use crate::config::report::{Problem, Report};
 use crate::config::source::{Place, Spanned};
 use crate::config::yaml::{Node, Value};
-use crate::listener::{Bounds, Group};
+use crate::listener::{Bounds, Group, PerAddress};
 
 pub(super) struct Listener {
     pub(super) at: At,
@@ -99,6 +99,9 @@ fn listener(node: &Node, report: &mut Report) -> Option<Listener> {
         }
         _ => {}
     }
+    if let (Some(At::Unix { .. }), Some(node)) = (&at, fields.get("connections_per_address")) {
+        fields.report().error(node.place, "a unix socket has no addresses to count by");
+    }
     fields.finish();
     let tls_is_whole = tls.is_some() == tls_node.is_some();
     let (plaintext, smh_paths, bounds) = (plaintext?, smh_paths?, bounds?);
@@ -108,8 +111,10 @@ fn listener(node: &Node, report: &mut Report) -> Option<Listener> {
 
 fn bounds(fields: &mut Fields<'_, '_>) -> Option<Bounds> {
     let default = Bounds::default();
-    let connections = fields.or_with("connections", default.connections, |node, report| {
-        bounded(node, report, 1..=usize::MAX)
+    let count = |node: &Node, report: &mut Report| bounded(node, report, 1..=usize::MAX);
+    let connections = fields.or_with("connections", default.connections, count);
+    let per_address = fields.or_with("connections_per_address", None, |node, report| {
+        count(node, report).map(|most| Some(PerAddress::All(most)))
     });
     let streams = fields.or_with("streams", default.streams, |node, report| {
         bounded(node, report, 1..=MAX_STREAMS).and_then(|streams| streams.try_into().ok())
@@ -117,7 +122,21 @@ fn bounds(fields: &mut Fields<'_, '_>) -> Option<Bounds> {
     let head_bytes = fields.or_with("head_bytes", default.head_bytes, |node, report| {
         bounded(node, report, HEAD_BYTES)
     });
-    Some(Bounds { connections: connections?, streams: streams?, head_bytes: head_bytes? })
+    let head_timeout = fields.or("head_timeout", default.head_timeout);
+    let idle_timeout = fields.or("idle_timeout", default.idle_timeout);
+    let answer_timeout = fields.or("answer_timeout", default.answer_timeout);
+    let max_age = fields.or("max_age", default.max_age);
+    let connections = connections?;
+    Some(Bounds {
+        connections,
+        per_address: per_address?.unwrap_or(PerAddress::of(connections)),
+        streams: streams?,
+        head_bytes: head_bytes?,
+        head_timeout: head_timeout?,
+        idle_timeout: idle_timeout?,
+        answer_timeout: answer_timeout?,
+        max_age: max_age?,
+    })
 }
 
 fn tls(node: &Node, report: &mut Report) -> Option<Tls> {

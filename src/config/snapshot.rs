@@ -21,7 +21,7 @@ use crate::ids::{CallerName, LibraryId, TenantName};
 use crate::issuer_keys::{IssuerPlan, JwksSource};
 use crate::limit_store::{StoreAt, StorePlan};
 use crate::limits::{LimitRule, Sharing};
-use crate::listener::{At, Bounds, Group, Plan};
+use crate::listener::{At, Bounds, Group, PerAddress, Plan};
 use crate::policy::Policy;
 use crate::secret::{REDACTED, Source};
 use crate::token::{Grantee, TokenSource};
@@ -225,6 +225,7 @@ impl Snapshot {
                 "timeout": format!("{:?}", self.upstream.timeout),
                 "max_in_flight": self.max_in_flight,
                 "ease_off": self.ease_off,
+                "private_addresses": self.upstream.private_addresses.as_str(),
             },
             "libraries": object(libraries),
             "tenants": object(tenants),
@@ -348,13 +349,20 @@ fn listener(plan: &Plan) -> Value {
             }),
         }),
     };
-    let Bounds { connections, streams, head_bytes } = plan.bounds;
+    let Bounds { connections, per_address, streams, head_bytes, .. } = plan.bounds;
+    let (PerAddress::All(per_address) | PerAddress::Others(per_address)) = per_address;
+    let time = |time: Duration| json!(format!("{time:?}"));
     if let Value::Object(shown) = &mut shown {
         shown.extend([
             ("smh_paths".to_owned(), json!(plan.paths == Paths::OwnAndSmh)),
             ("connections".to_owned(), json!(connections)),
             ("streams".to_owned(), json!(streams)),
             ("head_bytes".to_owned(), json!(head_bytes)),
+            ("connections_per_address".to_owned(), json!(per_address)),
+            ("head_timeout".to_owned(), time(plan.bounds.head_timeout)),
+            ("idle_timeout".to_owned(), time(plan.bounds.idle_timeout)),
+            ("answer_timeout".to_owned(), time(plan.bounds.answer_timeout)),
+            ("max_age".to_owned(), time(plan.bounds.max_age)),
         ]);
     }
     shown

@@ -100,6 +100,7 @@ impl Worker {
                 response
             }
         };
+        drop(head); // Large, perhaps, and of no more use.
         // Before the caller hears, it is in the journal.
         record.conclude().await;
         response.map(Full::new)
@@ -127,7 +128,11 @@ impl Worker {
 
         let route = Route::of(&head.uri, inbound.listener.paths)?.method(&head.method)?;
         let intent = wellformed::head(head)?;
-        wellformed::no_body(head.version, body).await?;
+        if let Some(stream) = wellformed::no_body(head.version, body)? {
+            // Its head is held until it ends: for nobody unknown.
+            Box::pin(self.caller(&in_force, head, inbound, deadline, record)).await?;
+            Box::pin(stream.ended()).await?;
+        }
         let delete = route.delete()?;
         record.asked(&delete);
 
@@ -208,6 +213,7 @@ impl Worker {
                     // No other proof: it would excuse guesses at a key, one after each.
                     inbound.set_proven(true);
                 }
+                inbound.set_known();
                 record.called_by(caller, by);
                 return Ok(caller);
             }

@@ -40,17 +40,13 @@ pub(super) fn head(request: &Parts) -> Result<Intent, Refusal> {
     intent(&request.headers)
 }
 
-/// A delete has no body. HTTP/2 may end an empty one late, in a frame of its own: that is waited
-/// for, but not for long.
+/// A delete has no body. `Some`: over HTTP/2 an empty one may end late, in a frame of its own.
 ///
 /// # Errors
 /// [`Refusal::BodyNotAllowed`].
-pub(super) async fn no_body(version: Version, mut body: Incoming) -> Result<(), Refusal> {
-    // Whoever means to end it does so at once. Until then its head is held, of somebody who has not been
-    // asked yet who it is.
-    const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) fn no_body(version: Version, body: Incoming) -> Result<Option<Unended>, Refusal> {
     if body.is_end_stream() {
-        return Ok(());
+        return Ok(None);
     }
     // The head of an HTTP/1 request says whether there is a body. To read it would be to ask for it,
     // by `100 Continue`.
@@ -58,16 +54,31 @@ pub(super) async fn no_body(version: Version, mut body: Incoming) -> Result<(), 
     if announced || version != Version::HTTP_2 {
         return Err(Refusal::BodyNotAllowed);
     }
-    let rest = async {
-        while let Some(frame) = body.frame().await {
-            let empty = frame.is_ok_and(|frame| frame.data_ref().is_some_and(|d| d.is_empty()));
-            if !empty {
-                return Err(Refusal::BodyNotAllowed);
+    Ok(Some(Unended(body)))
+}
+
+/// A stream whose end has not come yet.
+pub(super) struct Unended(Incoming);
+
+impl Unended {
+    /// Waits for it, but not for long.
+    ///
+    /// # Errors
+    /// [`Refusal::BodyNotAllowed`].
+    pub(super) async fn ended(mut self) -> Result<(), Refusal> {
+        // Whoever means to end it does so at once.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let rest = async {
+            while let Some(frame) = self.0.frame().await {
+                let empty = frame.is_ok_and(|frame| frame.data_ref().is_some_and(|d| d.is_empty()));
+                if !empty {
+                    return Err(Refusal::BodyNotAllowed);
+                }
             }
-        }
-        Ok(())
-    };
-    tokio::time::timeout(PATIENCE, rest).await.unwrap_or(Err(Refusal::BodyNotAllowed))
+            Ok(())
+        };
+        tokio::time::timeout(PATIENCE, rest).await.unwrap_or(Err(Refusal::BodyNotAllowed))
+    }
 }
 
 fn target_bytes(uri: &Uri) -> usize {

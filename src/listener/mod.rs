@@ -5,7 +5,7 @@ mod room;
 mod tls;
 mod unix;
 
-pub use self::room::Room;
+pub use self::room::{NoRoom, Place, Room};
 pub use self::tls::{Refreshed, ServerTls, TlsError, TlsFiles};
 pub use self::unix::{Group, UnixError, UnixPlan, UnixSocket};
 
@@ -13,9 +13,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::authenticate::Peer;
 use crate::delete::Paths;
@@ -33,26 +34,64 @@ pub struct Plan {
     pub bounds: Bounds,
 }
 
-/// How much a listener takes of those whom nobody knows yet.
+/// How much a listener takes of those whom nobody knows yet, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Most connections at once, over all workers.
     pub connections: usize,
+    /// And of one address.
+    pub per_address: PerAddress,
     /// Most deletes at once on one HTTP/2 connection.
     pub streams: u32,
     /// Longest request head (request line and header section), in bytes.
     pub head_bytes: usize,
+    /// For a request head, from its first byte; for the first one, from the connection on.
+    pub head_timeout: Duration,
+    /// How long a connection may wait between two requests.
+    pub idle_timeout: Duration,
+    /// How long a caller may take nothing of what is written to it.
+    pub answer_timeout: Duration,
+    /// A connection that is older ends at the next opportunity.
+    pub max_age: Duration,
+}
+
+/// How many connections one address may have at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PerAddress {
+    /// So many, but for loopback: a proxy beside the gateway is all callers.
+    Others(usize),
+    /// So many, whichever it is.
+    All(usize),
+}
+
+impl PerAddress {
+    /// Where nothing is said: one address alone must not take all the places, and a load balancer in front may
+    /// be the only one.
+    #[must_use]
+    pub const fn of(connections: usize) -> Self {
+        Self::Others(connections.div_ceil(2))
+    }
 }
 
 impl Default for Bounds {
     fn default() -> Self {
+        // Far more than well-meaning callers keep, and a bound on what others can take.
+        const CONNECTIONS: usize = 10_000;
         Self {
-            // Far more than well-meaning callers keep, and a bound on what others can take.
-            connections: 10_000,
+            connections: CONNECTIONS,
+            per_address: PerAddress::of(CONNECTIONS),
             // A client library opens another connection where that is not enough.
             streams: 200,
             // The longest target, a JWT and what proxies add.
             head_bytes: 32 * 1024,
+            // A head is a few packets.
+            head_timeout: Duration::from_secs(10),
+            // Longer than the minute after which many clients and proxies let go by themselves.
+            idle_timeout: Duration::from_secs(75),
+            // Several times what it takes to find a way again that was lost.
+            answer_timeout: Duration::from_secs(30),
+            // So that callers spread over new replicas, and hardly notice.
+            max_age: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -102,7 +141,7 @@ impl Listener {
             tracing::error!(listener = %plan.at, "its certificate has expired: callers will refuse it");
         }
         let Plan { at, paths, bounds, .. } = plan;
-        let room = Room::new(bounds.connections);
+        let room = Room::new(bounds.connections, bounds.per_address);
         Ok(Arc::new(Self { at: at.clone(), tls, paths: *paths, bounds: *bounds, room }))
     }
 }
@@ -116,6 +155,11 @@ pub struct Inbound {
     pub peer: Peer,
     /// Whether of the API keys presented on it the last one was right, and nothing wrong came after it.
     proven: AtomicBool,
+    /// Whether anybody proved itself on it, in whichever way.
+    known: AtomicBool,
+    /// When it has lived long enough.
+    old_from: Instant,
+    old: AtomicBool,
     /// Told once it is to take no more requests.
     end: Notify,
 }
@@ -124,7 +168,44 @@ impl Inbound {
     /// A connection on which nobody has proved anything yet.
     #[must_use]
     pub fn new(listener: Arc<Listener>, peer: Peer) -> Arc<Self> {
-        Arc::new(Self { listener, peer, proven: AtomicBool::new(false), end: Notify::new() })
+        // Those that came together, after a restart say, do not go together.
+        let age = listener.bounds.max_age.mul_f64(0.75 + rand::random::<f64>() / 4.0);
+        Arc::new(Self {
+            listener,
+            peer,
+            proven: AtomicBool::new(false),
+            known: AtomicBool::new(false),
+            old_from: Instant::now() + age,
+            old: AtomicBool::new(false),
+            end: Notify::new(),
+        })
+    }
+
+    /// Whether a caller proved itself on this connection, at any time and in any way: what is held for others is
+    /// bounded more tightly.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// Keeps that one did.
+    pub fn set_known(&self) {
+        if !self.is_known() {
+            self.known.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps whether it has become old.
+    pub fn grow_old(&self, now: Instant) {
+        if now >= self.old_from {
+            self.old.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was seen to be old: its next answer should be the last.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        self.old.load(Ordering::Relaxed)
     }
 
     /// Whether a caller proved itself on this connection by its key, and nobody failed to since: a

@@ -16,6 +16,7 @@ pub struct LoadMetrics {
     library_in_flight: Family<Library, Gauge<i64, AtomicI64>>,
     library_max_in_flight: Family<Library, Gauge<i64, AtomicI64>>,
     connections_refused: Family<Listener, Counter>,
+    connections_per_address_refused: Family<Listener, Counter>,
     smh_refused: Family<Library, Counter>,
     eased_to: Family<Library, Gauge<f64, AtomicU64>>,
 }
@@ -62,6 +63,11 @@ impl LoadMetrics {
                 "connections_refused",
                 "Connections that were closed at once: the listener had as many as it may have",
             ),
+            connections_per_address_refused: family(
+                registry,
+                "connections_per_address_refused",
+                "Connections that were closed at once: their address had as many as it may have",
+            ),
         }
     }
 
@@ -100,5 +106,10 @@ impl LoadMetrics {
     /// The counter of a listener, which is there from now on.
     pub fn connections_refused(&self, listener: String) -> Counter {
         self.connections_refused.get_or_create(&Listener { listener }).clone()
+    }
+
+    /// The same, of those whose address had too many.
+    pub fn connections_per_address_refused(&self, listener: String) -> Counter {
+        self.connections_per_address_refused.get_or_create(&Listener { listener }).clone()
     }
 }

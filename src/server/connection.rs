@@ -1,34 +1,43 @@
 //! One connection of a caller's, from its first byte to its last.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use futures_util::TryFutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::header::{CONNECTION, HeaderValue};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 
-use crate::authenticate::{PeerAddress, Presented};
+use crate::authenticate::PeerAddress;
 use crate::gateway::Phase;
 use crate::journey::Worker;
-use crate::listener::{Bounds, Inbound, Listener};
+use crate::listener::{Inbound, Listener};
 use crate::refusal::MAX_FIELDS;
 use crate::server::gate::{Gate, Spoken};
-use crate::server::tls;
-use crate::server::unvetted::Unvetted;
+use crate::server::leaving::{draining, leaving};
+use crate::server::patient::Patient;
+use crate::server::{http2, tls};
 
 /// What a listener accepted.
 pub(super) enum Accepted {
     Tcp(TcpStream, SocketAddr),
     Unix(UnixStream, PeerAddress),
+}
+
+impl Accepted {
+    /// Where it comes from, if that is an address.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(address.ip()),
+            Self::Unix(..) => None,
+        }
+    }
 }
 
 /// Serves a connection until the caller leaves, or draining ends it.
@@ -38,16 +47,19 @@ pub(super) async fn serve(
     worker: Arc<Worker>,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let patience = listener.bounds.answer_timeout;
     match accepted {
         Accepted::Unix(stream, address) => {
+            let stream = Patient::new(stream, patience);
             speak(stream, Inbound::new(listener, address.into()), worker, phase).await;
         }
         Accepted::Tcp(stream, address) if listener.tls.is_none() => {
+            let stream = Patient::new(stream, patience);
             speak(stream, Inbound::new(listener, address.into()), worker, phase).await;
         }
         Accepted::Tcp(stream, address) => {
             let secured = tokio::select! {
-                secured = tls::handshake(stream, address, &listener) => secured,
+                secured = tls::handshake(Patient::new(stream, patience), address, &listener) => secured,
                 () = draining(&mut phase) => return,
             };
             match secured {
@@ -72,7 +84,7 @@ async fn speak<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut gate = Gate::new(stream, inbound.listener.bounds.head_bytes);
+    let mut gate = Gate::new(stream, Arc::clone(&inbound));
     let spoken = tokio::select! {
         spoken = gate.listen() => spoken,
         // Nothing was asked yet, so nothing is owed.
@@ -82,7 +94,7 @@ async fn speak<S>(
         Some(Spoken::Http1) => serve_http1(gate, inbound, worker, phase).await,
         // Boxed, as it is larger than the rest: the connections that are many speak HTTP/1.
         Some(Spoken::Http2) => {
-            Box::pin(serve_http2(gate.into_unvetted(), inbound, worker, phase)).await;
+            Box::pin(http2::serve(gate.into_unvetted(), inbound, worker, phase)).await;
         }
         // Over TLS, an end that is not said looks like an attack.
         None => gate.finish(|refusal| worker.refuse(refusal, &inbound)).await,
@@ -126,12 +138,12 @@ where
     let (deletes, from) = (Arc::clone(worker), Arc::clone(inbound));
     let head_bytes = inbound.listener.bounds.head_bytes;
     let service = service_fn(move |request| {
-        let worker = Arc::clone(&deletes);
+        let (worker, connection) = (Arc::clone(&deletes), Arc::clone(&from));
         let answered = Arc::clone(&deletes).serve(request, Arc::clone(&from));
         answered.map_ok(move |mut answer| {
             // Long before draining closes it: else a busy caller's next request would cross the end of its
-            // connection, and nobody could tell it that nothing was deleted.
-            if worker.is_leaving() {
+            // connection, and nobody could tell it that nothing was deleted. So with one that is old.
+            if worker.is_leaving() || connection.is_old() {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             answer
@@ -165,66 +177,5 @@ where
     ended.ok().map(|()| connection.into_parts().io.into_inner())
 }
 
-async fn serve_http2<S>(
-    stream: Unvetted<S>,
-    inbound: Arc<Inbound>,
-    worker: Arc<Worker>,
-    mut phase: watch::Receiver<Phase>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let from = Arc::clone(&inbound);
-    let Bounds { streams, head_bytes, .. } = inbound.listener.bounds;
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        Arc::clone(&worker).serve(request, Arc::clone(&from))
-    });
-    let connection = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .auto_date_header(false)
-        .max_concurrent_streams(streams)
-        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => Some(ended),
-        () = leaving(&mut phase, &inbound) => None,
-    };
-    // What ends an HTTP/2 connection was told to the caller in frames.
-    let _: Result<(), hyper::Error> = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-}
-
-/// Returns when no more requests are to be taken: the gateway drains, or the certificate that the
-/// caller showed has expired or is not trusted any more, and it has to show another.
-async fn leaving(phase: &mut watch::Receiver<Phase>, inbound: &Inbound) {
-    let expires = inbound.peer.certificate.as_ref().and_then(Presented::not_after);
-    let left = expires.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-    match left {
-        None => draining(phase).await,
-        Some(left) => tokio::select! {
-            () = draining(phase) => {}
-            () = inbound.ended() => {}
-            () = tokio::time::sleep(left) => {}
-        },
-    }
-}
-
-/// Returns when the gateway takes no more requests.
-async fn draining(phase: &mut watch::Receiver<Phase>) {
-    // The sender lives as long as the gateway, which outlives its connections.
-    let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
-}
-
 /// hyper takes no less.
 const MIN_BUFFER_BYTES: usize = 8 * 1024;
-
-/// A caller that does not answer a ping is gone.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use http::Response;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use crate::listener::{Bounds, Inbound};
 use crate::refusal::{Refusal, RequestFault};
 use crate::server::head::{Body, HeadVetting, Vetted};
 use crate::server::unvetted::Unvetted;
@@ -37,8 +39,7 @@ pub(super) struct Gate<S> {
     /// … and so many of those it took.
     taken: usize,
     vetting: HeadVetting,
-    /// Longest head, in bytes.
-    most: usize,
+    inbound: Arc<Inbound>,
     end: End,
     waits_for: Awaited,
     deadline: Instant,
@@ -73,17 +74,18 @@ enum End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
-    /// Lets heads of at most so many bytes through.
-    pub(super) fn new(stream: S, most: usize) -> Self {
-        let deadline = Instant::now() + HEAD_DEADLINE;
+    /// Lets heads through that are within the bounds of the listener.
+    pub(super) fn new(stream: S, inbound: Arc<Inbound>) -> Self {
+        let bounds = inbound.listener.bounds;
+        let deadline = Instant::now() + bounds.head_timeout;
         Self {
             stream,
             buffer: vec![0; FIRST_BUFFER_BYTES],
             filled: 0,
             vetted: 0,
             taken: 0,
-            vetting: HeadVetting::new(most),
-            most,
+            vetting: HeadVetting::new(bounds.head_bytes),
+            inbound,
             end: End::NotYet,
             waits_for: Awaited::Head,
             deadline,
@@ -123,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         }
         self.end = End::NotYet;
         self.waits_for = Awaited::Awakening;
-        self.deadline += IDLE_DEADLINE.saturating_sub(REST_AFTER);
+        self.deadline += self.bounds().idle_timeout.saturating_sub(REST_AFTER);
         matches!(std::future::poll_fn(|cx| self.poll_fill(cx)).await, Ok(1..))
     }
 
@@ -163,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.filled == self.buffer.len() {
             // Vetting refuses a head that is one byte too long: there is always room for one more.
-            let most = FIRST_BUFFER_BYTES.max(self.most + 1);
+            let most = FIRST_BUFFER_BYTES.max(self.bounds().head_bytes + 1);
             self.buffer.resize((self.buffer.len() * 2).min(most), 0);
         }
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
@@ -172,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             let read = buffer.filled().len();
             if self.filled == 0 {
                 self.waits_for = Awaited::Head;
-                self.deadline = Instant::now() + HEAD_DEADLINE;
+                self.deadline = Instant::now() + self.bounds().head_timeout;
             }
             self.filled += read;
             return Poll::Ready(Ok(read));
@@ -213,11 +215,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         }
         let patience;
         (self.waits_for, patience) = if self.filled == 0 {
-            (Awaited::NextHead, REST_AFTER)
+            (Awaited::NextHead, REST_AFTER.min(self.bounds().idle_timeout))
         } else {
-            (Awaited::Head, HEAD_DEADLINE)
+            (Awaited::Head, self.bounds().head_timeout)
         };
-        self.deadline = Instant::now() + patience;
+        let now = Instant::now();
+        self.inbound.grow_old(now);
+        self.deadline = now + patience;
+    }
+
+    fn bounds(&self) -> &Bounds {
+        &self.inbound.listener.bounds
     }
 
     fn refuse(&mut self, refusal: Refusal) {
@@ -249,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
             match gate.vetting.vet(gate.buffer.get(..gate.filled).unwrap_or_default()) {
                 Vetted::Whole { bytes, body } => {
                     gate.vetted = bytes;
-                    gate.vetting = HeadVetting::new(gate.most);
+                    gate.vetting = HeadVetting::new(gate.bounds().head_bytes);
                     if body == Body::Some {
                         gate.end = End::Body;
                     }
@@ -304,12 +312,6 @@ fn on_the_wire(answer: &Response<Bytes>) -> Vec<u8> {
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// For a whole request head, from its first byte; for the first one, from the connection on.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long a connection may wait between two requests.
-const IDLE_DEADLINE: Duration = Duration::from_secs(75);
 
 /// From then on it keeps no more memory than it takes to read the next one: hyper's buffers, 16 KiB, are
 /// most of what an idle connection costs, and to make them anew costs a microsecond.

@@ -7,15 +7,21 @@
 mod connection;
 mod gate;
 mod head;
+mod http2;
+mod leaving;
 mod listen;
+mod patient;
+mod streams;
 mod tls;
 mod unvetted;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::net::{TcpListener, UnixListener};
 
 use self::connection::Accepted;
@@ -24,8 +30,9 @@ use crate::audit::Attendant;
 use crate::authenticate::PeerAddress;
 use crate::gateway::{Gateway, Phase};
 use crate::journey::Worker;
-use crate::listener::{Listener, UnixSocket};
+use crate::listener::{Listener, NoRoom, PerAddress, UnixSocket};
 use crate::log::Log;
+use crate::metrics::Metrics;
 
 pub use self::listen::{BindError, Bound};
 
@@ -159,8 +166,8 @@ async fn run(
 
 async fn accept(gateway: Arc<Gateway>, worker: Arc<Worker>, open: Open) {
     let mut phase = gateway.phase();
-    let Listener { at, room, .. } = &*open.listener;
-    let refused = gateway.metrics().load.connections_refused(at.to_string());
+    let listener = &*open.listener;
+    let refused = Refused::of(listener, gateway.metrics());
     loop {
         let accepted = tokio::select! {
             accepted = open.accept() => accepted,
@@ -168,15 +175,14 @@ async fn accept(gateway: Arc<Gateway>, worker: Arc<Worker>, open: Open) {
         };
         match accepted {
             Ok(accepted) => {
-                let Some(place) = room.enter() else {
+                let place = match listener.room.enter(accepted.address()) {
+                    Ok(place) => place,
                     // Closed rather than left where it is: it would fill the kernel's queue, and be
                     // served when nobody waits for it any more.
-                    refused.inc();
-                    if let Some(closed) = room.turn_away(Instant::now()) {
-                        let most = room.most();
-                        tracing::warn!(listener = %at, most, closed, "a listener has as many connections as it may have: new ones are closed at once");
+                    Err(why) => {
+                        refused.note(why, accepted.address());
+                        continue;
                     }
-                    continue;
                 };
                 let (worker, phase) = (Arc::clone(&worker), gateway.phase());
                 let listener = Arc::clone(&open.listener);
@@ -187,9 +193,43 @@ async fn accept(gateway: Arc<Gateway>, worker: Arc<Worker>, open: Open) {
                 });
             }
             Err(error) => {
-                tracing::warn!(listener = %at, %error, "no connection can be accepted");
+                tracing::warn!(listener = %listener.at, %error, "no connection can be accepted");
                 // Out of file descriptors, say: trying at once would only burn the processor.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Those that found no room on a listener.
+struct Refused<'l> {
+    listener: &'l Listener,
+    full: Counter,
+    crowded: Counter,
+}
+
+impl<'l> Refused<'l> {
+    fn of(listener: &'l Listener, metrics: &Metrics) -> Self {
+        let full = metrics.load.connections_refused(listener.at.to_string());
+        let crowded = metrics.load.connections_per_address_refused(listener.at.to_string());
+        Self { listener, full, crowded }
+    }
+
+    fn note(&self, why: NoRoom, from: Option<IpAddr>) {
+        let Listener { at, room, bounds, .. } = self.listener;
+        match why {
+            NoRoom::Listener => self.full.inc(),
+            NoRoom::Address => self.crowded.inc(),
+        };
+        let Some(closed) = room.turn_away(why, Instant::now()) else { return };
+        match (why, from) {
+            (NoRoom::Address, Some(from)) => {
+                let (PerAddress::All(most) | PerAddress::Others(most)) = bounds.per_address;
+                tracing::warn!(listener = %at, most, closed, %from, "an address has as many connections as it may have: new ones are closed at once");
+            }
+            _ => {
+                let most = bounds.connections;
+                tracing::warn!(listener = %at, most, closed, "a listener has as many connections as it may have: new ones are closed at once");
             }
         }
     }

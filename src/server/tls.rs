@@ -12,14 +12,15 @@ use tokio_rustls::server::TlsStream;
 use crate::authenticate::{Peer, PeerAddress, Presented};
 use crate::listener::Listener;
 use crate::refusal::CertificateFault;
+use crate::server::patient::Patient;
 
 /// Shakes hands by what is in force for the listener now. The stream is boxed: it is moved from hand to
 /// hand, and each that held it would have room for its kilobyte.
 pub(super) async fn handshake(
-    stream: TcpStream,
+    stream: Patient<TcpStream>,
     address: SocketAddr,
     listener: &Listener,
-) -> io::Result<(Box<TlsStream<TcpStream>>, Peer)> {
+) -> io::Result<(Box<TlsStream<Patient<TcpStream>>>, Peer)> {
     let Some(tls) = &listener.tls else {
         return Err(io::Error::other("the listener speaks plain text"));
     };

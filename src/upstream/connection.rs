@@ -1,6 +1,7 @@
 //! One connection to SMH: made, spoken over, and judged fit for another delete or not.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,10 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::origin::{Origin, Scheme};
+use crate::upstream::address::{self, PrivateAddresses};
 use crate::upstream::request::{Outgoing, Protocol};
 use crate::upstream::tls::ClientTls;
 
@@ -114,9 +115,10 @@ fn was_refused(error: &hyper::Error) -> bool {
 pub(super) async fn connect(
     origin: &Origin,
     tls: &ClientTls,
+    private: PrivateAddresses,
     timeout: Duration,
 ) -> Result<Connection, ConnectError> {
-    let sender = tokio::time::timeout(timeout, dial(origin, tls))
+    let sender = tokio::time::timeout(timeout, dial(origin, tls, private))
         .await
         .unwrap_or_else(|_| Err(ConnectError::Timeout(timeout)))?;
     Ok(Connection { sender, made: Instant::now() })
@@ -127,6 +129,10 @@ pub(super) async fn connect(
 pub(super) enum ConnectError {
     #[error("cannot connect")]
     Io(#[source] io::Error),
+    #[error("its name leads to {0}, a private address: see `upstream.private_addresses`")]
+    PrivateAddress(IpAddr),
+    #[error("its name leads to {0}, which is link-local or of a metadata service: never dialled")]
+    ForbiddenAddress(IpAddr),
     #[error("cannot agree on TLS")]
     Tls(#[source] io::Error),
     #[error("the host is no name that a certificate could hold")]
@@ -137,8 +143,12 @@ pub(super) enum ConnectError {
     Timeout(Duration),
 }
 
-async fn dial(origin: &Origin, tls: &ClientTls) -> Result<Sender, ConnectError> {
-    let tcp = TcpStream::connect((origin.host(), origin.port())).await.map_err(ConnectError::Io)?;
+async fn dial(
+    origin: &Origin,
+    tls: &ClientTls,
+    private: PrivateAddresses,
+) -> Result<Sender, ConnectError> {
+    let tcp = address::connect(origin, private).await?;
     // Without it a small request can wait for the other side's delayed acknowledgement.
     tcp.set_nodelay(true).map_err(ConnectError::Io)?;
     match origin.scheme() {

@@ -14,7 +14,7 @@ use crate::secret::Secret;
 use crate::upstream::answer::Answer;
 use crate::upstream::connection::Failure;
 use crate::upstream::tls::ClientTls;
-use crate::upstream::{Failed, blame, chain, connection, failed, request, whole};
+use crate::upstream::{Failed, PrivateAddresses, blame, chain, connection, failed, request, whole};
 
 /// What is to be fetched, and how.
 pub(crate) struct Document<'a> {
@@ -37,7 +37,9 @@ pub(crate) struct Document<'a> {
 pub(crate) async fn fetch(document: Document<'_>) -> Result<Answer, Failed> {
     let Document { origin, target, tls, bearer, timeout, most } = document;
     let exchange = async {
-        let connected = connection::connect(origin, tls, timeout).await;
+        // An issuer is often of the same cluster.
+        let private = PrivateAddresses::Allow;
+        let connected = connection::connect(origin, tls, private, timeout).await;
         let mut connection =
             connected.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
         let target = Zeroizing::new(target.as_bytes().to_vec());

@@ -3,6 +3,7 @@
 //! A delete is sent a second time only when SMH certainly did not act on the first: a kept connection
 //! had closed before it took the request, or SMH refused to take it. The second try is the last.
 
+mod address;
 mod answer;
 mod attempts;
 mod connection;
@@ -13,6 +14,7 @@ mod post;
 mod request;
 pub mod tls;
 
+pub use self::address::PrivateAddresses;
 pub use self::answer::Answer;
 pub(crate) use self::attempts::Attempt;
 pub(crate) use self::fetch::{Document, fetch};
@@ -36,7 +38,7 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use self::attempts::Attempts;
-use self::connection::{Connection, Failure};
+use self::connection::{ConnectError, Connection, Failure};
 use self::pool::Pool;
 use self::tls::ClientTls;
 use crate::access_token::AccessToken;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// How the token travels.
     pub token_in: TokenPlace,
+    /// Whether the name of a library may lead to a private address.
+    pub private_addresses: PrivateAddresses,
     /// Roots and protocols.
     pub tls: ClientTls,
 }
@@ -207,7 +211,7 @@ impl Client {
 
     async fn connect(&self, origin: &Origin, settings: &Settings) -> Result<Connection, Failed> {
         // Boxed: it is seldom on the way of a delete, and would be most of each one's future.
-        let made = connection::connect(origin, &settings.tls, settings.connect_timeout);
+        let made = dial(origin, settings);
         let made = Box::pin(made).await;
         let made = made.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
         if let Some(shared) = made.shared() {
@@ -217,12 +221,17 @@ impl Client {
     }
 }
 
+async fn dial(origin: &Origin, settings: &Settings) -> Result<Connection, ConnectError> {
+    let Settings { tls, private_addresses, connect_timeout, .. } = settings;
+    connection::connect(origin, tls, *private_addresses, *connect_timeout).await
+}
+
 /// Whether an origin can be reached, and its certificate is good.
 ///
 /// # Errors
 /// [`Failed`], with the cause in words.
 pub(crate) async fn reach(origin: &Origin, settings: &Settings) -> Result<(), Failed> {
-    let connected = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
+    let connected = dial(origin, settings).await;
     connected.map(|_| ()).map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))
 }
 
@@ -238,7 +247,7 @@ pub(crate) async fn call(
     timeout: Duration,
 ) -> Result<Answer, Failed> {
     let exchange = async {
-        let connected = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
+        let connected = dial(origin, settings).await;
         let mut connection =
             connected.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
         let request = request::plain(origin, method, target, connection.protocol())
@@ -268,7 +277,7 @@ pub(crate) async fn ask(
     timeout: Duration,
 ) -> Result<Answer, Failed> {
     let exchange = async {
-        let connected = connection::connect(origin, &settings.tls, settings.connect_timeout).await;
+        let connected = dial(origin, settings).await;
         let mut connection =
             connected.map_err(|error| failed(UpstreamFault::Unreachable, &chain(&error)))?;
         let protocol = connection.protocol();

@@ -1,13 +1,33 @@
 use super::*;
 
-const MOST: usize = 1024;
+use std::net::SocketAddr;
+
+use crate::delete::Paths;
+use crate::listener::{At, Listener, PerAddress, Plan};
+
+const BOUNDS: Bounds = Bounds {
+    connections: 1,
+    per_address: PerAddress::All(1),
+    streams: 1,
+    head_bytes: 1024,
+    head_timeout: Duration::from_secs(10),
+    idle_timeout: Duration::from_secs(75),
+    answer_timeout: Duration::from_secs(30),
+    max_age: Duration::from_secs(4 * 60),
+};
+
+fn inbound() -> Arc<Inbound> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let plan = Plan { at: At::Tcp(address), tls: None, paths: Paths::Own, bounds: BOUNDS };
+    Inbound::new(Listener::open(&plan).unwrap(), address.into())
+}
 
 const GOOD: &str = "DELETE /v1/files/t/x HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// What hyper would read of these pieces, and why there was no more.
 async fn passed(pieces: &[&str]) -> (String, Option<Refusal>) {
     let mut stream = tokio_test_stream(pieces);
-    let mut gate = Gate::new(&mut stream, MOST);
+    let mut gate = Gate::new(&mut stream, inbound());
     let mut read = String::new();
     gate.read_to_string(&mut read).await.unwrap();
     (read, refusal(&gate))
@@ -59,11 +79,11 @@ async fn half_a_head_never_passes() {
 async fn a_head_that_does_not_end_in_time_is_refused() {
     let (mut caller, mut stream) = tokio::io::duplex(1024);
     caller.write_all(b"DELETE /v1/files").await.unwrap();
-    let mut gate = Gate::new(&mut stream, MOST);
+    let mut gate = Gate::new(&mut stream, inbound());
     let started = Instant::now();
     let mut read = Vec::new();
     gate.read_to_end(&mut read).await.unwrap();
-    assert_eq!(started.elapsed(), HEAD_DEADLINE);
+    assert_eq!(started.elapsed(), BOUNDS.head_timeout);
     assert_eq!(read, b"");
     let overdue = Refusal::InvalidRequest(RequestFault::HeadTimeout);
     assert_eq!(refusal(&gate), Some(overdue));
@@ -73,20 +93,20 @@ async fn a_head_that_does_not_end_in_time_is_refused() {
 async fn an_idle_connection_rests_and_is_closed_without_a_word() {
     let (mut caller, mut stream) = tokio::io::duplex(1024);
     caller.write_all(GOOD.as_bytes()).await.unwrap();
-    let mut gate = Gate::new(&mut stream, MOST);
+    let mut gate = Gate::new(&mut stream, inbound());
     let started = Instant::now();
     let mut read = Vec::new();
     gate.read_to_end(&mut read).await.unwrap();
     assert_eq!(started.elapsed(), REST_AFTER);
     assert!(!gate.rest().await);
-    assert_eq!(started.elapsed(), IDLE_DEADLINE);
+    assert_eq!(started.elapsed(), BOUNDS.idle_timeout);
     assert_eq!(refusal(&gate), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_rests_goes_on_as_if_it_had_not() {
     let (mut caller, mut stream) = tokio::io::duplex(1024);
-    let mut gate = Gate::new(&mut stream, MOST);
+    let mut gate = Gate::new(&mut stream, inbound());
     let (first, others) = GOOD.as_bytes().split_at(3);
     caller.write_all(GOOD.as_bytes()).await.unwrap();
     for _ in 0..3 {
@@ -94,7 +114,7 @@ async fn a_connection_that_rests_goes_on_as_if_it_had_not() {
         gate.read_to_string(&mut read).await.unwrap();
         assert_eq!(read, GOOD);
         let later = async {
-            tokio::time::sleep(IDLE_DEADLINE - 2 * REST_AFTER).await;
+            tokio::time::sleep(BOUNDS.idle_timeout - 2 * REST_AFTER).await;
             caller.write_all(first).await.unwrap();
         };
         assert!(tokio::join!(gate.rest(), later).0);
@@ -111,16 +131,34 @@ async fn a_connection_that_rests_goes_on_as_if_it_had_not() {
 #[tokio::test]
 async fn no_connection_rests_that_has_ended() {
     let mut stream = tokio_test_stream(&[GOOD]);
-    let mut gate = Gate::new(&mut stream, MOST);
+    let mut gate = Gate::new(&mut stream, inbound());
     gate.read_to_end(&mut Vec::new()).await.unwrap();
     assert!(!gate.rest().await);
 }
 
 #[tokio::test]
 async fn http2_is_known_by_its_preface() {
-    let spoken = async |said: &str| Gate::new(&mut tokio_test_stream(&[said]), MOST).listen().await;
+    let spoken =
+        async |said: &str| Gate::new(&mut tokio_test_stream(&[said]), inbound()).listen().await;
     assert_eq!(spoken("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n....").await, Some(Spoken::Http2));
     assert_eq!(spoken(GOOD).await, Some(Spoken::Http1));
     assert_eq!(spoken("PRI * HTTP/2.0\r\n\r\nXX").await, Some(Spoken::Http1));
     assert_eq!(spoken("").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_old_by_its_age_alone_and_not_before() {
+    let (mut caller, mut stream) = tokio::io::duplex(1024);
+    let inbound = inbound();
+    let mut gate = Gate::new(&mut stream, Arc::clone(&inbound));
+    let started = Instant::now();
+    while !inbound.is_old() {
+        caller.write_all(GOOD.as_bytes()).await.unwrap();
+        gate.read_exact(&mut vec![0; GOOD.len()]).await.unwrap();
+        let mut next = [0; 1];
+        let nothing = timeout(REST_AFTER / 2, gate.read(&mut next)).await;
+        assert!(nothing.is_err(), "busy, and not at rest");
+        assert!(started.elapsed() <= BOUNDS.max_age);
+    }
+    assert!(started.elapsed() >= BOUNDS.max_age * 3 / 4);
 }

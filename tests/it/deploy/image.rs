@@ -214,7 +214,7 @@ fn gateway_yaml(smh: &Encrypted, trusts: &str) -> String {
     format!(
         "listeners: [{{ address: 127.0.0.1:0 }}]
 admin: {{ address: 127.0.0.1:0 }}
-upstream: {{ url: \"https://smhxxx.smh.test:{port}\"{trusts} }}
+upstream: {{ url: \"https://smhxxx.smh.test:{port}\", private_addresses: allow{trusts} }}
 libraries: {{ smhxxx: {{ token: {{ file: /run/secrets/smh/access-token }} }} }}
 tenants: {{ photos: {{ library: smhxxx, space: spacexxx }} }}
 callers: {{ app: {{ trust: loopback, tenants: [photos] }} }}

@@ -1,5 +1,7 @@
 //! A caller that speaks HTTP/2 frame by frame.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -115,7 +117,11 @@ pub(crate) struct Frames {
 
 impl Frames {
     pub(crate) async fn open(gateway: &Gateway) -> Self {
-        let stream = TcpStream::connect(gateway.address()).await.unwrap();
+        Self::open_at(gateway.address()).await
+    }
+
+    pub(crate) async fn open_at(gateway: SocketAddr) -> Self {
+        let stream = TcpStream::connect(gateway).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut frames = Self { stream, read: Vec::new() };
         frames.write(&[PREFACE, &frame(kind::SETTINGS, 0, 0, &[])].concat()).await;

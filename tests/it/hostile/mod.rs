@@ -12,6 +12,8 @@ pub(crate) mod frames;
 mod http2;
 /// Many streams of one HTTP/2 connection, and frames out of place.
 mod streams;
+/// Floods of frames, and answers that are not taken.
+mod floods;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::support::binary::Binary;
-use crate::support::{Folder, GATEWAY_YAML, Smh, request};
+use crate::support::{Folder, GATEWAY_YAML, Smh, request, send};
 
 const TARGET: &str = "/v1/files/t1/none";
 
@@ -129,4 +129,58 @@ async fn an_operator_is_told_of_it_once_and_not_for_each_connection() {
         line.contains("WARN") && line.contains("listener=127.0.0.1:0 most=1 closed=1"),
         "{line}"
     );
+}
+
+/// A delete on a connection of its own from one of this machine's addresses; empty where it is closed.
+async fn told_from(from: [u8; 4], address: SocketAddr) -> (TcpStream, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let _ = stream.write_all(request(TARGET, &[]).as_bytes()).await;
+    let mut read = vec![0; 12];
+    let whole = stream.read_exact(&mut read);
+    match tokio::time::timeout(PATIENCE, whole).await.expect("an answer or an end") {
+        Ok(_) => (stream, String::from_utf8(read).unwrap()),
+        Err(_) => (stream, String::new()),
+    }
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_and_the_others_have_theirs() {
+    let smh = Smh::start().await;
+    let yaml =
+        listening("  - { address: 127.0.0.1:0, connections: 9, connections_per_address: 2 }\n");
+    let mut gateway = Binary::serve(&Folder::new(&yaml, None, smh.address)).await;
+    let (greedy, other) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+    let mut kept = Vec::new();
+    for from in [greedy, greedy, other, other] {
+        let (stream, told) = told_from(from, gateway.data[0]).await;
+        assert_eq!(told, "HTTP/1.1 404");
+        kept.push(stream);
+    }
+    for from in [greedy, other, greedy] {
+        assert_eq!(told_from(from, gateway.data[0]).await.1, "");
+    }
+    let scraped =
+        send(gateway.admin.unwrap(), b"GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n").await;
+    let text = String::from_utf8(scraped.body).unwrap();
+    let counted = |name: &str| {
+        let sample = format!("smh_gateway_{name}{{listener=\"127.0.0.1:0\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&sample)).map(str::to_owned)
+    };
+    assert_eq!(counted("connections_per_address_refused_total").as_deref(), Some("3"));
+    assert_eq!(counted("connections_refused_total").as_deref(), Some("0"));
+    // Room that is left is left to the same one, too.
+    kept.remove(0);
+    becomes("its place is free", async || {
+        told_from(greedy, gateway.data[0]).await.1 == "HTTP/1.1 404"
+    })
+    .await;
+    assert_eq!(smh.files(), [""; 0]);
+    let warned = "an address has as many connections as it may have";
+    gateway.says(warned).await;
+    let ran = gateway.stop().await;
+    let lines: Vec<_> = ran.err.lines().filter(|line| line.contains(warned)).collect();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(line.contains("listener=127.0.0.1:0 most=2 closed=1 from=127.0.0.1"), "{line}");
 }

@@ -16,6 +16,10 @@ mod tls;
 mod http2;
 /// Callers that hang up.
 mod hangup;
+/// Answers that are broken, endless, or cut off wherever they can be.
+mod broken;
+/// Names: where they lead, and what becomes of that.
+mod names;
 
 use std::io;
 use std::net::SocketAddr;
