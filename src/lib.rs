@@ -61,6 +61,7 @@ mod journey;
 pub mod server;
 pub mod admin;
 pub mod run;
+pub mod sandbox;
 pub mod doctor;
 pub mod undo;
 

@@ -10,6 +10,8 @@ mod quitting;
 mod rolling;
 /// A balancer that follows readiness.
 mod balancer;
+/// What a gateway gives up before it serves.
+mod confined;
 /// Starting, or not, and secrets that cannot be read.
 mod starting;
 
