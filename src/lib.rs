@@ -64,6 +64,7 @@ mod journey;
 pub mod server;
 pub mod admin;
 pub mod run;
+pub mod sandbox;
 pub mod doctor;
 pub mod undo;
 

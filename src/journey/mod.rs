@@ -8,6 +8,8 @@ mod record;
 mod until_done;
 mod wellformed;
 
+pub(crate) use self::until_done::UntilDone;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 

@@ -15,7 +15,7 @@ mod script;
 
 pub use self::fault::StoreFault;
 pub use self::plan::{StoreAt, StorePlan, StoreUrl, StoreUrlError, WhenUnavailable};
-pub use self::script::Verdicts;
+pub use self::script::{Verdicts, verdicts};
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -132,7 +132,10 @@ fn count(count: usize) -> u32 {
 }
 
 /// What the script says of one claim, checked as if it came from anybody.
-pub(super) fn verdicts(claim: &Claim, told: &[i64]) -> Result<Verdicts, StoreFault> {
+///
+/// # Errors
+/// [`StoreFault::Garbage`].
+pub fn verdicts(claim: &Claim, told: &[i64]) -> Result<Verdicts, StoreFault> {
     if told.len() != claim.iter().len() {
         return Err(StoreFault::Garbage);
     }

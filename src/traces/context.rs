@@ -161,9 +161,9 @@ mod tests {
     #[test]
     fn two_of_them_are_as_none() {
         let mut headers = HeaderMap::new();
-        headers.append(FIELD, GOOD.parse().unwrap());
+        headers.append(&FIELD, GOOD.parse().unwrap());
         assert!(Context::of(&headers).is_some());
-        headers.append(FIELD, GOOD.parse().unwrap());
+        headers.append(&FIELD, GOOD.parse().unwrap());
         assert_eq!(Context::of(&headers), None);
     }
 }

@@ -28,7 +28,8 @@ struct ErrorObject<'a> {
 
 impl Answer {
     /// Reads the error object, once, where there can be one.
-    pub(crate) fn new(head: response::Parts, body: Bytes) -> Self {
+    #[must_use]
+    pub fn new(head: response::Parts, body: Bytes) -> Self {
         let code = if head.status.is_success() { None } else { code(&body) };
         Self { head, body, code }
     }

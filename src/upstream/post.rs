@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::origin::Origin;
 use crate::refusal::UpstreamFault;
 use crate::secret::Secret;
+use crate::upstream::address::PrivateAddresses;
 use crate::upstream::answer::Answer;
 use crate::upstream::connection::{Connection, Failure};
 use crate::upstream::fetch::{authorization, sensitive};
@@ -70,7 +71,10 @@ async fn exchange(
             other => return other.unwrap_or_else(lost),
         }
     }
-    let connected = connection::connect(posting.origin, posting.tls, posting.timeout).await;
+    // A collector is mostly of the same cluster.
+    let private = PrivateAddresses::Allow;
+    let Posting { origin, tls, timeout, .. } = posting;
+    let connected = connection::connect(origin, tls, private, timeout).await;
     let connected = connected.map_err(|e| failed(UpstreamFault::Unreachable, &chain(&e)))?;
     once(&posting, connected).await.unwrap_or_else(lost)
 }

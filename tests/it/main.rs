@@ -31,6 +31,8 @@ mod overload;
 mod hostile;
 /// Paths: from what a caller writes to what SMH deletes.
 mod paths;
+/// The fuzz targets are of one piece with the rest.
+mod fuzzing;
 /// The real binary: starting, draining, leaving.
 mod process;
 /// The command line and what it prints.

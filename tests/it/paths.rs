@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::support::{Answer, Gateway, Kept, LIBRARY, SPACE, Smh, request};
@@ -323,4 +324,49 @@ fn any_file_is_deleted_by_any_way_to_write_its_name_and_no_other_file_with_it() 
         Ok::<(), TestCaseError>(())
     });
     ran.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Reads a target a line, and writes the decoded path and query as hexadecimal digits.
+const URLLIB: &str = "
+import sys
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+for line in sys.stdin:
+    url = urlsplit('http://smh.example' + line.rstrip('\\n'))
+    assert not url.fragment, line
+    query = parse_qsl(url.query, keep_blank_values=True, strict_parsing=True)
+    print(unquote_to_bytes(url.path).hex(), [name for name, _ in query] == ['permanent', 'access_token'])
+";
+
+/// Python's urllib is by others, and decodes by rules of its own.
+#[tokio::test]
+async fn another_reader_of_urls_finds_the_same_file_in_what_smh_is_sent() {
+    let smh = Smh::start().await;
+    let (_gateway, mut caller) = start(&smh).await;
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    let mut wanted: Vec<String> = NAMES.iter().map(|(_, name)| (*name).to_owned()).collect();
+    for (written, _) in NAMES {
+        caller.delete(&format!("/v1/files/t1/{written}")).await;
+    }
+    for _ in 0..1_000 {
+        let Written { name, target } = written().new_tree(&mut runner).unwrap().current();
+        caller.delete(&format!("/v1/files/t1/{target}")).await;
+        wanted.push(name);
+    }
+    let targets = smh.targets();
+    assert_eq!(targets.len(), wanted.len());
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("targets");
+    std::fs::write(&lines, targets.join("\n")).unwrap();
+    let read = std::process::Command::new("python3")
+        .args(["-c", URLLIB])
+        .stdin(std::fs::File::open(&lines).unwrap())
+        .output()
+        .unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let read = String::from_utf8(read.stdout).unwrap();
+    assert_eq!(read.lines().count(), wanted.len());
+    for ((line, name), target) in read.lines().zip(&wanted).zip(&targets) {
+        let path = format!("/api/v1/file/{LIBRARY}/{SPACE}/{name}");
+        assert_eq!(line, format!("{} True", hex::encode(path)), "{target}");
+    }
 }

@@ -46,6 +46,9 @@ enum Command {
         /// The gateway's file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Give up to run programs, and to write but in the folders of journal, sockets and budgets.
+        #[arg(long, value_enum, env = "SMH_GATEWAY_SANDBOX", default_value_t)]
+        sandbox: serve::Sandbox,
     },
     /// A guided tour: gateway and simulated SMH in one process, on loopback.
     Demo {
@@ -137,7 +140,9 @@ fn main() -> ExitCode {
     }
     let mut terminal = Terminal::new();
     let done = match arguments.command {
-        Command::Serve { config } => serve::run(&config, &verbosity, form, &mut terminal),
+        Command::Serve { config, sandbox } => {
+            serve::run(&config, sandbox, &verbosity, form, &mut terminal)
+        }
         Command::Demo { once } => demo::run(once, &mut terminal),
         Command::Check(options) => Ok(check::run(&options, &mut terminal)),
         Command::Doctor { config, format } => doctor::run(&config, format, &mut terminal),

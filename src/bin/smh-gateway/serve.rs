@@ -4,19 +4,34 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use smh_gateway::config;
 use smh_gateway::config::report::Report;
 use smh_gateway::log::Readable;
 use smh_gateway::reload::MOST_SHOWN;
 use smh_gateway::run::{Ended, OpenFiles, Running, raise_open_files};
+use smh_gateway::sandbox::{Confined, enter, written};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::events::{Form, Verbosity};
 use crate::terminal::Terminal;
 use crate::{Answer, Outcome};
 
+/// Whether the gateway gives up what it does not need.
+#[derive(Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Sandbox {
+    /// It does not.
+    #[default]
+    Off,
+    /// As far as the kernel knows how.
+    BestEffort,
+    /// Wholly, or it does not serve.
+    Required,
+}
+
 pub(crate) fn run(
     config: &Path,
+    sandbox: Sandbox,
     verbosity: &Verbosity,
     form: Form,
     terminal: &mut Terminal,
@@ -38,6 +53,8 @@ pub(crate) fn run(
         }
     };
     provide_for(raise_open_files(&snapshot)?);
+    // Before there is another thread: those that are started are confined as this one is.
+    confine(sandbox, &snapshot)?;
     let served = runtime.block_on(serve(snapshot, signals, verbosity));
     // Dropping it would wait for file reads that may never end.
     runtime.shutdown_background();
@@ -69,6 +86,27 @@ fn provide_for(OpenFiles { limit, needed }: OpenFiles) {
     } else {
         tracing::debug!(limit, needed, "open files");
     }
+}
+
+fn confine(sandbox: Sandbox, snapshot: &config::Snapshot) -> Result<(), String> {
+    if sandbox == Sandbox::Off {
+        return Ok(());
+    }
+    let folders = written(snapshot);
+    let outcome = match enter(&folders) {
+        Ok(Confined::Wholly) => {
+            tracing::info!(?folders, "confined: runs no program, writes in these folders alone");
+            return Ok(());
+        }
+        Ok(Confined::Partly) => "the kernel knows a part of Landlock alone".to_owned(),
+        Ok(Confined::Not) => "the kernel has no Landlock".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    if sandbox == Sandbox::Required {
+        return Err(format!("the sandbox is required: {outcome}"));
+    }
+    tracing::warn!(reason = outcome, "not confined as asked for");
+    Ok(())
 }
 
 async fn serve(snapshot: config::Snapshot, mut signals: Signals, verbosity: &Verbosity) -> Outcome {

@@ -12,6 +12,8 @@ mod rolling;
 mod balancer;
 /// What it says of itself.
 mod logs;
+/// What a gateway gives up before it serves.
+mod confined;
 /// Starting, or not, and secrets that cannot be read.
 mod starting;
 

@@ -1,12 +1,15 @@
 //! No secret in anything that is written or sent.
 //!
 //! Every secret here is a sentinel: a text that is nowhere else. It is searched for as it is, in
-//! every piece of twelve bytes, percent-encoded, in base64 and in hexadecimal digits.
+//! pieces of twelve bytes, in the other case, percent-encoded, in base64, in hexadecimal digits, in escapes of JSON, and as
+//! the list of numbers that `Debug` makes of bytes.
 
 /// Every secret, in everything that comes out of a gateway that everything happens to.
 mod everywhere;
 /// An SMH that repeats the token.
 mod repeated;
+/// Secrets of each kind, good and bad.
+mod of_each_kind;
 /// What is written of secrets that are broken, and by the simulator.
 mod written;
 
@@ -98,13 +101,14 @@ impl Seen {
     }
 
     /// Asserts that no secret is in any of it.
-    fn hold_none_of(&self, secrets: &[&str]) {
-        for secret in secrets {
-            for (form, needle) in forms(secret.as_bytes()) {
+    fn hold_none_of(&self, secrets: &[impl AsRef<[u8]>]) {
+        for secret in secrets.iter().map(AsRef::as_ref) {
+            for (form, needle) in forms(secret) {
                 for (place, bytes) in &self.0 {
                     let found = memchr::memmem::find(bytes, &needle);
                     let shown = || String::from_utf8_lossy(bytes).into_owned();
-                    assert_eq!(found, None, "{secret:?}, {form}, in {place}: {}", shown());
+                    let secret = String::from_utf8_lossy(secret);
+                    assert_eq!(found, None, "{secret}, {form}, in {place}: {}", shown());
                 }
             }
         }
@@ -113,7 +117,10 @@ impl Seen {
 
 /// A secret in every form in which it might be written.
 fn forms(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let mut forms: Vec<_> = secret.windows(12).map(|part| ("a part", part.to_vec())).collect();
+    // Of what is long not each, but no piece of some more bytes is without one.
+    let apart = secret.len().div_ceil(64);
+    let parts = secret.windows(12).step_by(apart);
+    let mut forms: Vec<_> = parts.map(|part| ("a part", part.to_vec())).collect();
     let (mut upper, mut lower, mut hexadecimal) = (String::new(), String::new(), String::new());
     for byte in secret {
         let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
@@ -129,7 +136,16 @@ fn forms(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     for (form, text) in [("encoded", upper), ("encoded in lower case", lower)] {
         forms.push((form, text.into_bytes()));
     }
+    forms.push(("upper hexadecimal", hexadecimal.to_ascii_uppercase().into_bytes()));
     forms.push(("hexadecimal", hexadecimal.into_bytes()));
+    forms.push(("lower case", secret.to_ascii_lowercase()));
+    forms.push(("upper case", secret.to_ascii_uppercase()));
+    let escaped: String = secret.iter().map(|byte| format!("\\u{byte:04x}")).collect();
+    forms.push(("escapes of JSON", escaped.into_bytes()));
+    let slashes = String::from_utf8_lossy(secret).replace('/', "\\/");
+    forms.push(("escaped slashes", slashes.into_bytes()));
+    let numbers = format!("{:?}", &secret[..secret.len().min(12)]);
+    forms.push(("numbers", numbers.trim_end_matches(']').as_bytes().to_vec()));
     for skipped in 0..3 {
         // Wherever it begins in what was encoded, whole groups of three bytes look the same.
         let groups = &secret[skipped..][..(secret.len() - skipped) / 3 * 3];
@@ -161,6 +177,10 @@ fn the_search_finds_a_secret_in_every_form() {
         // `app:` and the token, as Basic authentication has it.
         "Basic YXBwOmFjY3RrL3NlbnRpbmVsK29kZD09MDEyMzQ1Njc4OWFiY2RlZg==",
         "616363746b2f73656e74696e656c2b6f64643d3d30313233343536373839616263646566",
+        "616363746B2F73656E74696E656C2B6F64643D3D30313233343536373839616263646566",
+        "ACCTK/SENTINEL+ODD==0123456789ABCDEF",
+        "{\"token\":\"acctk\\/sentinel+odd==0123456789abcdef\"}",
+        "Secret([97, 99, 99, 116, 107, 47, 115, 101, 110, 116, 105, 110, 101, 108, 43])",
     ] {
         let mut seen = Seen::default();
         seen.add("a log", written);
