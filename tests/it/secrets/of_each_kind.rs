@@ -130,7 +130,7 @@ impl Stage {
         assert_eq!(mint["library_secret"], LIBRARY_SECRET);
         let charged = self.redis.cli(&["-a", REDIS_PASSWORD, "KEYS", "*many*"]);
         assert!(charged.contains("many"), "{charged}");
-        let jwt = self.jwt(json!({}));
+        let jwt = self.jwt(&json!({}));
         self.deletes(&jwt, 200).await;
         let tokens = minted(&self.smh);
         let used = tokens.iter().filter(|token| {
@@ -145,7 +145,7 @@ impl Stage {
     }
 
     /// A token with these claims instead of good ones. It is a secret, also where it is worth nothing.
-    fn jwt(&mut self, other: Value) -> String {
+    fn jwt(&mut self, other: &Value) -> String {
         let mut claims = json!({
             "iss": "https://id.example", "aud": "smh-gateway", "sub": "reports",
             "iat": in_seconds(0), "exp": in_seconds(600),
@@ -186,10 +186,10 @@ impl Stage {
             json!({"iss": "https://elsewhere.example"}),
             json!({"sub": "nobody"}),
         ] {
-            let jwt = self.jwt(claims);
+            let jwt = self.jwt(&claims);
             self.deletes(&jwt, 401).await;
         }
-        let mut altered = self.jwt(json!({}));
+        let mut altered = self.jwt(&json!({}));
         altered.replace_range(altered.len() - 8.., "AAAAAAAA");
         self.deletes(&altered, 401).await;
         self.deletes(WRONG, 401).await;
