@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(hex::encode(context.trace_id.to_bytes()), context.trace_id.as_str());
         assert_eq!(hex::encode(context.parent.to_bytes()), "b7ad6b7169203331");
         for (flags, sampled) in [("00", false), ("01", true), ("02", false), ("ff", true)] {
-            let text = format!("{}{flags}", &GOOD[..53]);
+            let text = format!("{}{flags}", GOOD.get(..53).unwrap());
             assert_eq!(parsed(&text).map(|context| context.is_sampled), Some(sampled), "{flags}");
         }
     }
@@ -141,7 +141,7 @@ mod tests {
         for wrong in [
             "",
             "00",
-            &GOOD[..54],
+            GOOD.get(..54).unwrap(),
             &format!("{GOOD}-more"),
             &format!("{GOOD} "),
             &GOOD.to_uppercase(),
