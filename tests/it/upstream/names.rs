@@ -75,7 +75,8 @@ fn with_hosts(folder: &Path) -> Command {
                   /usr/bin/mount --bind nsswitch /etc/nsswitch.conf && \
                   exec \"$0\" serve --config gateway.yaml";
     command.args(["--mount", "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_smh-gateway")]);
-    command.current_dir(folder).env_clear().stdin(Stdio::null());
+    command.current_dir(folder).env_clear().env("SMH_GATEWAY_LOG_FORMAT", "text");
+    command.stdin(Stdio::null());
     command
 }
 
