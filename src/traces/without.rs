@@ -9,7 +9,6 @@ use crate::traces::{Context, Span, TraceId, TracesPlan};
 pub enum Exporter {}
 
 #[expect(missing_docs, reason = "as those of the exporter that there could be")]
-#[expect(clippy::needless_pass_by_value, reason = "as the exporter that there could be")]
 impl Exporter {
     #[must_use]
     pub fn start(_: TracesPlan, _: &TraceMetrics) -> Option<Arc<Self>> {
