@@ -6,7 +6,7 @@ use super::*;
 use crate::support::binary::{Binary, command};
 use crate::support::{Folder, GATEWAY_YAML, Smh};
 
-const POLICY: &str = "rate_limits:\n  - { name: daily, limit: 100/day }\n";
+const POLICY: &str = "rate_limits:\n  - { name: daily, limit: 100000/day }\n";
 
 fn yaml(smh: &Smh, state: &str) -> String {
     let files = format!("audit: {{ file: inside/audit.jsonl }}\nrate_limit_state: {state}\n");
