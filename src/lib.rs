@@ -12,7 +12,7 @@ pub mod origin;
 pub mod tally;
 pub mod fast_map;
 mod byte_set;
-mod fields;
+mod header_fields;
 pub mod glob;
 
 // What a delete is, who asks for it, and what decides.

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::access_token::AccessToken;
 use crate::delete::Mode;
 use crate::directory::RecycleBin;
-use crate::fields;
+use crate::header_fields;
 use crate::policy::Permit;
 use crate::refusal::UpstreamFault;
 use crate::upstream::Answer;
@@ -159,7 +159,7 @@ fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
 /// Those that `Connection` names, of the fields there are: it may name many thousands that are not.
 fn named(headers: &HeaderMap) -> SmallVec<[HeaderName; 2]> {
     let mut named = SmallVec::new();
-    let values = fields::named(headers, &CONNECTION);
+    let values = header_fields::named(headers, &CONNECTION);
     let elements = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
     for element in elements.filter_map(|element| str::from_utf8(element.trim_ascii()).ok()) {
         // What nearly all say, and what goes anyway.

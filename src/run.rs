@@ -217,12 +217,6 @@ impl Running {
             .await;
         // After the last delete, since it would need its token.
         self.gateway.in_force().tokens.revoke_all().await;
-        if let Some(exporter) = self.gateway.in_force().traces.as_ref().filter(|_| !hurried) {
-            tokio::select! {
-                () = exporter.finish() => {}
-                () = &mut hurry => hurried = true,
-            }
-        }
         self.helpers.shutdown().await;
         let limit_state = self.limit_state;
         let gateway = Arc::clone(&self.gateway);
@@ -232,9 +226,16 @@ impl Running {
                 audit.close();
             }
         };
-        // A disk that does not come back must not keep the process.
+        // A disk that does not come back must not keep the process, and a collector neither.
+        let written = tokio::time::timeout(LAST_WORDS, tokio::task::spawn_blocking(last_words));
+        let traces = self.gateway.in_force().traces.clone().filter(|_| !hurried);
+        let told = async {
+            if let Some(exporter) = traces {
+                exporter.finish().await;
+            }
+        };
         tokio::select! {
-            _ = tokio::time::timeout(LAST_WORDS, tokio::task::spawn_blocking(last_words)) => {}
+            _ = async { tokio::join!(written, told) } => {}
             () = &mut hurry, if !hurried => hurried = true,
         }
         drop(self.log);

@@ -1,4 +1,4 @@
-//! Every border at which bytes of others come in, under libFuzzer. `FUZZ_TARGET` names one of them; the arguments are
+//! Borders at which bytes of others come in, under libFuzzer. `FUZZ_TARGET` names one of them; the arguments are
 //! libFuzzer's. What a target looks for beside a panic stands with it.
 
 #![no_main]

@@ -34,7 +34,7 @@ use self::spiffe::{Found, SpiffeTable};
 use self::subjects::Subjects;
 use crate::directory::Caller;
 use crate::fast_map::FastMap;
-use crate::fields;
+use crate::header_fields;
 use crate::refusal::{CertificateFault, CredentialFault};
 use crate::secret::MIN_KEY_BYTES;
 
@@ -210,7 +210,7 @@ fn single<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
 ) -> Result<Option<&'h HeaderValue>, CredentialFault> {
-    let mut values = fields::named(headers, name);
+    let mut values = header_fields::named(headers, name);
     match (values.next(), values.next()) {
         (_, Some(_)) => Err(CredentialFault::Repeated),
         (value, None) => Ok(value),

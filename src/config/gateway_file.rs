@@ -6,8 +6,6 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tracing::Level;
-
 use crate::audit::AuditPlan;
 use crate::config::audit_file::audit;
 use crate::config::caller_file::{Caller, Issuer, caller, issuer};
@@ -15,6 +13,7 @@ use crate::config::decode::{self, Fields};
 use crate::config::library_file::{Library, library, path};
 use crate::config::limit_store_file::{LimitStore, limit_store};
 use crate::config::listener_file::{Listener, listeners, socket_path};
+use crate::config::log_file::{DEFAULT_LOG, LogPlan, log};
 use crate::config::report::Report;
 use crate::config::source::Spanned;
 use crate::config::traces_file::{Traces, traces};
@@ -115,24 +114,6 @@ pub struct Shutdown {
     pub delay: Duration,
     /// Then finishes what is in flight, within this time.
     pub drain: Duration,
-}
-
-/// What is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogPlan {
-    /// Where the line goes that each delete leaves.
-    pub deletes: DeleteLog,
-    /// How much is said of rare events; `None`: as the environment has it.
-    pub level: Option<Level>,
-}
-
-/// Where the line goes that each delete leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeleteLog {
-    /// To standard output.
-    Stdout,
-    /// Nowhere.
-    Off,
 }
 
 pub(super) fn decode(root: &Node, report: &mut Report) -> Option<GatewayFile> {
@@ -338,26 +319,6 @@ fn shutdown(node: &Node, report: &mut Report) -> Option<Shutdown> {
     Some(Shutdown { delay: delay?, drain: drain? })
 }
 
-fn log(node: &Node, report: &mut Report) -> Option<LogPlan> {
-    let mut fields = Fields::of(node, "the log", report)?;
-    let deletes = fields.or_with("deletes", DeleteLog::Stdout, |node, report| {
-        let words = [("stdout", DeleteLog::Stdout), ("off", DeleteLog::Off)];
-        decode::word(node, "a place for the delete log", report, &words)
-    });
-    let level = fields.or_with("level", None, |node, report| {
-        let words = [
-            ("error", Level::ERROR),
-            ("warn", Level::WARN),
-            ("info", Level::INFO),
-            ("debug", Level::DEBUG),
-            ("trace", Level::TRACE),
-        ];
-        decode::word(node, "a level", report, &words).map(Some)
-    });
-    fields.finish();
-    Some(LogPlan { deletes: deletes?, level: level? })
-}
-
 pub(super) fn address(node: &Node, report: &mut Report) -> Option<Spanned<SocketAddr>> {
     let what = "an address with a port, such as `127.0.0.1:8080` or `[::]:8080`";
     let address = decode::parsed(node, what, report, |text| {
@@ -391,8 +352,6 @@ const DEFAULT_ADMIN: Admin = Admin {
     // The listener asks for no credential.
     allow_quit: false,
 };
-
-const DEFAULT_LOG: LogPlan = LogPlan { deletes: DeleteLog::Stdout, level: None };
 
 /// Kubernetes takes a second or two to tell everyone that a pod is leaving, and gives it 30 s.
 const DEFAULT_SHUTDOWN: Shutdown =

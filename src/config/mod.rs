@@ -15,6 +15,7 @@ mod limit_store_file;
 mod link;
 mod lint;
 mod listener_file;
+mod log_file;
 mod policy_file;
 pub mod report;
 pub mod schema;
@@ -26,7 +27,8 @@ mod undo_file;
 mod watched;
 pub mod yaml;
 
-pub use self::gateway_file::{Admin, DeleteLog, LogPlan, RateLimitHeaders, Shutdown};
+pub use self::gateway_file::{Admin, RateLimitHeaders, Shutdown};
+pub use self::log_file::{DeleteLog, LogPlan};
 pub use self::snapshot::{ConfiguredCaller, ConfiguredLibrary, Lines, Snapshot, UndoPlan};
 pub use self::watched::Watched;
 

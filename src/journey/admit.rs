@@ -56,9 +56,9 @@ impl Worker {
         }
         let metrics = &self.gateway.metrics().store;
         // Boxed, as all that is seldom on the way: a delete's future is as large as its largest part.
-        let since = record.clock();
+        record.waits_for(Wait::LimitStore);
         let charged = Box::pin(self.limit_store.charge(store, claim)).await;
-        record.waited(Wait::LimitStore, since, charged.is_err());
+        record.waited(charged.is_err());
         match charged {
             Ok((claim, verdicts)) => {
                 metrics.shared.inc();

@@ -32,8 +32,8 @@ use crate::authenticate::{Identified, Proof, Unproven};
 use crate::config::RateLimitHeaders;
 use crate::delete::Route;
 use crate::directory::Caller;
-use crate::fields;
 use crate::gateway::{Gateway, InForce};
+use crate::header_fields;
 use crate::ids::{RequestId, RuleName};
 use crate::limit_store::StoreClient;
 use crate::limits::{Admission, GuessSource, Guesses};
@@ -252,9 +252,9 @@ impl Worker {
     ) -> Result<Response<Bytes>, Refusal> {
         record.intend(deadline).await?; // Before it is sent, it is in the journal.
         let permit = admission.permit();
-        let since = record.clock();
+        record.waits_for(Wait::Token);
         let first = in_force.tokens.current(permit, deadline).await;
-        record.waited(Wait::Token, since, first.is_err());
+        record.waited(first.is_err());
         let first = first?;
 
         let sent = self.send(admission, first.token(), in_force, deadline, record.tries()).await;
@@ -264,9 +264,9 @@ impl Worker {
         if answer.rejects_token() {
             record.heard(&answer, &tokens);
             self.gateway.metrics().tokens.rejected.inc();
-            let since = record.clock();
+            record.waits_for(Wait::NextToken);
             let next = Box::pin(in_force.tokens.instead_of(permit, &first, deadline)).await;
-            record.waited(Wait::NextToken, since, next.is_none());
+            record.waited(next.is_none());
             second = next.ok_or(Refusal::Upstream(UpstreamFault::CredentialRejected))?;
 
             record.unheard();
@@ -340,7 +340,7 @@ impl Worker {
 /// The caller's own id, or a new one.
 fn request_id(headers: &HeaderMap) -> RequestId {
     let name = RequestId::FIELD;
-    let mut given = fields::named(headers, &name);
+    let mut given = header_fields::named(headers, &name);
     match (given.next(), given.next()) {
         (Some(id), None) => RequestId::from_caller(id).unwrap_or_else(RequestId::random),
         _ => RequestId::random(),

@@ -12,7 +12,7 @@ use http::{HeaderMap, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-use crate::fields;
+use crate::header_fields;
 use crate::refusal::{HeadExcess, MAX_FIELDS, MAX_TARGET_BYTES, Refusal, RequestFault};
 
 /// Whether the caller only wants to know.
@@ -117,7 +117,7 @@ fn http2(uri: &Uri, host: Option<&str>) -> Result<(), Refusal> {
 
 /// The one `Host`, checked; `None` where there is none.
 fn host(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let mut values = fields::named(headers, &HOST);
+    let mut values = header_fields::named(headers, &HOST);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(host), None) => {

@@ -73,7 +73,9 @@ struct Watch<'c> {
     inbound: &'c Inbound,
     streams: &'c Streams,
     every: Duration,
-    idle_since: Instant,
+    begun: Instant,
+    /// When last there was a request; `None`: there was none.
+    busy_at: Option<Instant>,
     /// When last no answer waited for its caller.
     taken_at: Instant,
     /// Since when it leaves.
@@ -90,7 +92,8 @@ impl<'c> Watch<'c> {
             inbound,
             streams,
             every: (shortest / 4).clamp(SOONEST_LOOK, LATEST_LOOK),
-            idle_since: now,
+            begun: now,
+            busy_at: None,
             taken_at: now,
             closing: None,
         }
@@ -110,7 +113,7 @@ impl<'c> Watch<'c> {
             self.inbound.listener.bounds;
         let Seen { open, were_idle, were_taken } = self.streams.look();
         if !were_idle {
-            self.idle_since = now;
+            self.busy_at = Some(now);
         }
         if were_taken {
             self.taken_at = now;
@@ -125,11 +128,13 @@ impl<'c> Watch<'c> {
             }
             // It should have heard by now that there is no more to ask for here.
             self.streams.close();
-            return (open == 0).then_some(Verdict::Drop);
+            // Its last answer may still wait for room, in h2.
+            let is_owed = |at| now.duration_since(at) < answer_timeout;
+            return (open == 0 && !self.busy_at.is_some_and(is_owed)).then_some(Verdict::Drop);
         }
         self.inbound.grow_old(now);
         let patience = if self.inbound.is_known() { idle_timeout } else { head_timeout };
-        let is_idle = now.duration_since(self.idle_since) >= patience;
+        let is_idle = now.duration_since(self.busy_at.unwrap_or(self.begun)) >= patience;
         (is_idle || self.inbound.is_old()).then_some(Verdict::Leave)
     }
 }

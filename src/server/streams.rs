@@ -139,7 +139,7 @@ impl Future for Work {
     }
 }
 
-/// An answer's body. Dropped once the caller has room for it.
+/// An answer's body. Dropped once the caller has room for its first byte; h2 holds the rest.
 pub(super) struct Told {
     body: Full<Bytes>,
     _open: Open,

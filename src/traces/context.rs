@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use crate::fields;
+use crate::header_fields;
 
 /// 32 hexadecimal digits in lower case, not all zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Context {
     /// Of a request that has exactly one `traceparent`, and a good one: anything else is as none.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut given = fields::named(headers, &FIELD);
+        let mut given = header_fields::named(headers, &FIELD);
         match (given.next(), given.next()) {
             (Some(field), None) => Self::parse(field.as_bytes()),
             _ => None,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{StatusCode, response};
 use serde::Deserialize;
 
-use crate::fields;
+use crate::header_fields;
 use crate::ids::RequestId;
 
 /// What SMH answered.
@@ -57,7 +57,8 @@ impl Answer {
     /// SMH's own id for the request, which its support asks for, if it looks like one.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
-        let id = fields::named(&self.head.headers, &RequestId::FIELD).next()?.to_str().ok()?;
+        let id =
+            header_fields::named(&self.head.headers, &RequestId::FIELD).next()?.to_str().ok()?;
         let plausible = id.len() <= MAX_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic());
         plausible.then_some(id)
     }

@@ -52,6 +52,8 @@ impl Verbosity {
     /// Follows the configuration in force, for ever.
     pub(crate) async fn follow(&self, gateway: &Gateway) -> Infallible {
         let mut wanted = gateway.log_level();
+        // An edit may have come since the start.
+        wanted.mark_changed();
         while wanted.changed().await.is_ok() {
             let level = *wanted.borrow_and_update();
             self.set(level);

@@ -114,7 +114,6 @@ enum Format {
 fn main() -> ExitCode {
     // clap answers `--help` with 0 and a mistake with 2.
     let arguments = Arguments::parse();
-    // What goes to standard error is for people; what the delete log says is not.
     let level = match arguments.command {
         Command::Serve { .. } | Command::Simulate(_) => LevelFilter::INFO,
         Command::Demo { .. }
@@ -166,7 +165,10 @@ fn main() -> ExitCode {
         Ok(Answer::No) => ExitCode::FAILURE,
         Ok(Answer::Usage) => ExitCode::from(2),
         Err(error) => {
-            terminal.error(&*error);
+            match form {
+                Form::Json => tracing::error!(%error, "it cannot serve"),
+                Form::Text => terminal.error(&*error),
+            }
             ExitCode::FAILURE
         }
     }

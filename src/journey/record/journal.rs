@@ -30,7 +30,7 @@ impl Record {
         let audit = desk.audit();
         let id = audit.name_delete();
         self.settle_known();
-        let since = self.clock();
+        self.waits_for(Wait::Journal);
         let written = match desk.record(|buffer| self.write_intent(id, buffer)) {
             Ok(written) => {
                 self.kept = Kept::Intent(id);
@@ -43,7 +43,7 @@ impl Record {
             }
             Err(unwritten) => Err(unwritten),
         };
-        self.waited(Wait::Journal, since, written.is_err());
+        self.waited(written.is_err());
         written.or_else(|Unwritten| refuse_or_lose(audit))
     }
 

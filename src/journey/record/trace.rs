@@ -26,8 +26,8 @@ pub(super) struct Trace {
 struct Waited {
     what: Wait,
     from: Instant,
-    to: Instant,
-    failed: bool,
+    /// When it ended, and whether in vain; `None`: it was cut off.
+    ended: Option<(Instant, bool)>,
 }
 
 /// What a delete may wait for before it is sent.
@@ -76,15 +76,17 @@ impl Record {
         self.context.as_ref().map(|context| context.trace_id).or_else(own)
     }
 
-    /// When a wait begins, if anybody wants to know.
-    pub(in crate::journey) fn clock(&self) -> Option<Instant> {
-        self.trace.as_ref().map(|_| Instant::now())
+    /// A wait begins. The one before it has ended.
+    pub(in crate::journey) fn waits_for(&mut self, what: Wait) {
+        if let Some(trace) = &mut self.trace {
+            trace.waits.push(Waited { what, from: Instant::now(), ended: None });
+        }
     }
 
-    /// A wait that began then has ended.
-    pub(in crate::journey) fn waited(&mut self, what: Wait, since: Option<Instant>, failed: bool) {
-        if let (Some(trace), Some(from)) = (&mut self.trace, since) {
-            trace.waits.push(Waited { what, from, to: Instant::now(), failed });
+    /// It has ended.
+    pub(in crate::journey) fn waited(&mut self, failed: bool) {
+        if let Some(wait) = self.trace.as_mut().and_then(|trace| trace.waits.last_mut()) {
+            wait.ended = Some((Instant::now(), failed));
         }
     }
 
@@ -92,9 +94,10 @@ impl Record {
     pub(super) fn export(&mut self, took: Duration) {
         let Some(trace) = self.trace.take() else { return };
         let own = SpanId::random();
+        let end = self.started + took;
         let mut spans = vec![self.own_span(own, &trace, took)];
-        spans.extend(trace.waits.iter().map(|wait| trace.wait_span(own, wait)));
-        self.add_tries(own, &trace, self.started + took, &mut spans);
+        spans.extend(trace.waits.iter().map(|wait| trace.wait_span(own, wait, end)));
+        self.add_tries(own, &trace, end, &mut spans);
         trace.exporter.take(trace.id, &spans, self.caller.is_some());
     }
 
@@ -183,16 +186,17 @@ impl Record {
 }
 
 impl Trace {
-    fn wait_span(&self, own: SpanId, wait: &Waited) -> Span<'static> {
+    fn wait_span(&self, own: SpanId, wait: &Waited, end: Instant) -> Span<'static> {
+        let (to, failed) = wait.ended.unwrap_or((end, true));
         Span {
             id: SpanId::random(),
             parent: Some(Parent::Own(own)),
             kind: Kind::Internal,
             name: wait.what.as_str().into(),
             from: self.time(wait.from),
-            to: self.time(wait.to),
+            to: self.time(to),
             attributes: Vec::new(),
-            failed: wait.failed,
+            failed,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::frames::{
-    END_HEADERS, Frames, PREFACE, Told, WHOLE, block, changed, delete_of, frame, kind,
+    END_HEADERS, END_STREAM, Frames, PREFACE, Told, WHOLE, block, changed, delete_of, frame, kind,
 };
 use super::*;
 use crate::support::binary::Binary;
@@ -251,7 +251,7 @@ async fn an_old_connection_ends_behind_an_answer_that_says_so() {
 
 #[tokio::test]
 async fn an_old_http2_connection_finishes_what_it_has_begun() {
-    let (smh, gateway) = hurried("max_age: 200ms").await;
+    let (smh, gateway) = hurried("max_age: 200ms, answer_timeout: 2s").await;
     let slow = smh_gateway::simulator::Fault::Slow(Duration::from_secs(1));
     smh.simulator.inject(smh_gateway::simulator::Injection::once(slow));
     let mut caller = Frames::open(&gateway).await;
@@ -269,6 +269,39 @@ async fn an_old_http2_connection_finishes_what_it_has_begun() {
     tokio::time::timeout(PATIENCE, ended).await.expect("an end");
     let place = |wanted| kinds.iter().position(|kind| *kind == wanted).expect("it came");
     assert!(place((kind::GOAWAY, 0)) < place((kind::DATA, 1)), "{kinds:?}");
+    assert_eq!(smh.files(), ["bad", "hidden"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_waits_for_its_caller_outlives_the_end_of_its_connection() {
+    let (smh, gateway) = hurried("max_age: 200ms").await;
+    let mut caller = Frames::open(&gateway).await;
+    caller.write(&frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1])).await;
+    caller.ask(1, &delete_of("/v1/files/t1/good", &[])).await;
+    let (mut body, mut leaves, mut is_whole) = (Vec::new(), false, false);
+    let answered = async {
+        while !is_whole {
+            let (kind, flags, _, payload) = caller.next().await.expect("the rest of the answer");
+            match kind {
+                kind::DATA => {
+                    body.extend_from_slice(&payload);
+                    is_whole = flags & END_STREAM != 0;
+                }
+                kind::GOAWAY if !leaves => {
+                    leaves = true;
+                    assert_eq!(body.len(), 1, "there was room for no more");
+                    // Longer than a caller is given to hear that the connection ends.
+                    tokio::time::sleep(Duration::from_secs(3)).await;
+                    caller.write(&frame(WINDOW_UPDATE, 0, 1, &0x1000_u32.to_be_bytes())).await;
+                }
+                PING if flags == 0 => caller.write(&frame(PING, 1, 0, &payload)).await,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("an end");
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert!(body["recycledItemId"].is_u64() && leaves);
     assert_eq!(smh.files(), ["bad", "hidden"]);
 }
 

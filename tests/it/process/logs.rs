@@ -30,6 +30,29 @@ async fn events_are_json_where_no_terminal_shows_them() {
 }
 
 #[tokio::test]
+async fn why_a_gateway_does_not_start_is_json_as_well() {
+    let smh = Smh::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("  - address: {}\n", taken.local_addr().unwrap());
+    let yaml = GATEWAY_YAML.replacen("  - address: 127.0.0.1:0\n", &at, 1);
+    for (yaml, reason) in [
+        (yaml.as_str(), "cannot listen on"),
+        ("listeners: []\n", "at least one listener is needed"),
+    ] {
+        let folder = Folder::new(yaml, None, smh.address);
+        let mut serve = command(&folder.path(""), &["serve", "--config", "gateway.yaml"]);
+        serve.env_remove("SMH_GATEWAY_LOG_FORMAT");
+        let ran = Binary::spawn(serve).ended().await;
+        assert_eq!(ran.code, Some(1));
+        let is_error = |line: &str| {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+            event["level"] == "ERROR" && line.contains(reason)
+        };
+        assert!(ran.err.lines().filter(|line| is_error(line)).count() > 0, "{}", ran.err);
+    }
+}
+
+#[tokio::test]
 async fn a_terminal_gets_text_one_line_a_delete() {
     let smh = Smh::start().await.with_file("a");
     let yaml = GATEWAY_YAML.replace(

@@ -6,8 +6,12 @@ use smh_gateway::simulator::{Fault, Injection, Matcher, RouteKind};
 
 use super::collector::{CLIENT, Collector, INTERNAL, Says, attributes, own};
 use super::{PARENT, SECRET, TRACE, traceparent, yaml};
-use crate::support::{Folder, GATEWAY_YAML, Gateway, Lines, Smh, TOKEN, load, ports, request};
+use crate::support::{
+    Folder, GATEWAY_YAML, Gateway, KEY, Lines, Smh, TOKEN, becomes, load, ports, request,
+};
 use smh_gateway::run::Running;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// As [`Gateway::with`], with the library secret in its file.
 async fn started(yaml: &str, policy: Option<&str>, smh: &Smh) -> Gateway {
@@ -114,8 +118,7 @@ async fn no_token_query_or_path_reaches_a_collector() {
     assert_eq!(gateway.send(wrong).await.status(), 401);
     collector.deletes(6).await;
     secrets.extend(minted(&smh));
-    secrets
-        .extend([TOKEN, SECRET, crate::support::KEY, "hidden", "access_token"].map(str::to_owned));
+    secrets.extend([TOKEN, SECRET, KEY, "hidden", "access_token"].map(str::to_owned));
     assert!(secrets.len() >= 7, "tokens are among it: {secrets:?}");
     collector.with(|received| {
         for one in received {
@@ -193,4 +196,35 @@ async fn refusals_and_what_goes_wrong_are_told_as_they_are() {
     assert_eq!(told, [("limit store", true), ("token", false), ("DELETE", true)]);
     assert_eq!(attributes(&children[2].attributes)["error.type"], "unreachable");
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_that_outlasts_its_caller_is_told_as_one_in_vain() {
+    let (smh, collector) = (Smh::start().await, Collector::start(Says::thanks()));
+    let hang = Injection::forever(Fault::HangBeforeActing);
+    smh.simulator.inject(hang.when(Matcher::route(RouteKind::IssueToken)));
+    let yaml = yaml(&collector, "").replace("audit: { file: audit.jsonl }\n", "");
+    let gateway = started(&yaml, None, &smh).await;
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let (sender, driver) = h2::client::handshake(stream).await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        // How it ends is no matter here.
+        let _ = driver.await;
+    });
+    let request = http::Request::delete("http://gateway/v1/files/t1/a").header("x-api-key", KEY);
+    let mut sender = sender.ready().await.unwrap();
+    let (response, _) = sender.send_request(request.body(()).unwrap(), true).unwrap();
+    let in_flight = || gateway.running.gateway().in_flight().count();
+    becomes("it waits for its token", async || in_flight() == 1).await;
+    drop(response);
+    tasks.shutdown().await;
+
+    let spans = collector.deletes(1).await;
+    let root = own(&spans).next().unwrap();
+    let told = children(&spans, root).into_iter().map(|span| (span.name.as_str(), failed(span)));
+    assert_eq!(told.collect::<Vec<_>>(), [("token", true)]);
+    gateway.stop().await;
+    let is_delete = |target: &String| target.starts_with("/api/v1/file/");
+    assert!(!smh.targets().iter().any(is_delete), "{:?}", smh.targets());
 }
