@@ -48,7 +48,8 @@ pub(crate) fn run(
             snapshot
         }
         Err(report) => {
-            tell(&report, form, terminal);
+            // As every command shows it: other programs read it.
+            terminal.report(&report);
             return Ok(Answer::No);
         }
     };
@@ -61,15 +62,12 @@ pub(crate) fn run(
     served
 }
 
-/// What is wrong with a configuration, or likely so: one event each for programs, with its place for people.
-fn tell(report: &Report, form: Form, terminal: &Terminal) {
+/// What is likely wrong with a configuration: an event each for programs, with its place for people.
+fn tell(warnings: &Report, form: Form, terminal: &Terminal) {
     if form == Form::Text {
-        return terminal.report(report);
+        return terminal.report(warnings);
     }
-    for problem in report.errors().take(MOST_SHOWN) {
-        tracing::error!(%problem, "it is not valid");
-    }
-    for problem in report.warnings().take(MOST_SHOWN) {
+    for problem in warnings.warnings().take(MOST_SHOWN) {
         tracing::warn!(%problem, "it likely does not do what was meant");
     }
 }

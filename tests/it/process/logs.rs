@@ -29,27 +29,35 @@ async fn events_are_json_where_no_terminal_shows_them() {
     assert!(said("listening for deletes")["address"].as_str().unwrap().starts_with("127.0.0.1:"));
 }
 
+/// As `serve` where no terminal shows what it says, until it ends.
+async fn ended(yaml: &str, smh: &Smh) -> String {
+    let folder = Folder::new(yaml, None, smh.address);
+    let mut serve = command(&folder.path(""), &["serve", "--config", "gateway.yaml"]);
+    serve.env_remove("SMH_GATEWAY_LOG_FORMAT");
+    let ran = Binary::spawn(serve).ended().await;
+    assert_eq!(ran.code, Some(1));
+    ran.err
+}
+
 #[tokio::test]
-async fn why_a_gateway_does_not_start_is_json_as_well() {
+async fn why_a_gateway_cannot_serve_is_json_as_well() {
     let smh = Smh::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = format!("  - address: {}\n", taken.local_addr().unwrap());
-    let yaml = GATEWAY_YAML.replacen("  - address: 127.0.0.1:0\n", &at, 1);
-    for (yaml, reason) in [
-        (yaml.as_str(), "cannot listen on"),
-        ("listeners: []\n", "at least one listener is needed"),
-    ] {
-        let folder = Folder::new(yaml, None, smh.address);
-        let mut serve = command(&folder.path(""), &["serve", "--config", "gateway.yaml"]);
-        serve.env_remove("SMH_GATEWAY_LOG_FORMAT");
-        let ran = Binary::spawn(serve).ended().await;
-        assert_eq!(ran.code, Some(1));
-        let is_error = |line: &str| {
-            let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
-            event["level"] == "ERROR" && line.contains(reason)
-        };
-        assert!(ran.err.lines().filter(|line| is_error(line)).count() > 0, "{}", ran.err);
-    }
+    let said = ended(&GATEWAY_YAML.replacen("  - address: 127.0.0.1:0\n", &at, 1), &smh).await;
+    let events = said.lines().map(|line| serde_json::from_str(line).expect(line));
+    let errors: Vec<Value> = events.filter(|event: &Value| event["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "{said}");
+    assert!(errors[0]["error"].as_str().unwrap().contains("cannot listen on"), "{said}");
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_file_has_its_place_in_front_whoever_reads_it() {
+    let smh = Smh::start().await;
+    let said = ended(&format!("{GATEWAY_YAML}nonsense: 1\n"), &smh).await;
+    let line = GATEWAY_YAML.lines().count() + 1;
+    assert!(said.contains(&format!("gateway.yaml:{line}:1: ")), "{said}");
+    assert!(said.lines().all(|line| !line.starts_with('{')), "{said}");
 }
 
 #[tokio::test]
