@@ -130,15 +130,20 @@ impl Worker {
 
         let route = Route::of(&head.uri, inbound.listener.paths)?.method(&head.method)?;
         let intent = wellformed::head(head)?;
+        let mut known = None;
         if let Some(stream) = wellformed::no_body(head.version, body)? {
             // Its head is held until it ends: for nobody unknown.
-            Box::pin(self.caller(&in_force, head, inbound, deadline, record)).await?;
+            let caller = Box::pin(self.caller(&in_force, head, inbound, deadline, record)).await?;
+            known = Some(caller);
             Box::pin(stream.ended()).await?;
         }
         let delete = route.delete()?;
         record.asked(&delete);
 
-        let caller = self.caller(&in_force, head, inbound, deadline, record).await?;
+        let caller = match known {
+            Some(caller) => caller,
+            None => self.caller(&in_force, head, inbound, deadline, record).await?,
+        };
         let (halts, now) = (self.gateway.alarms().halts(), SystemTime::now());
         let decision =
             in_force.snapshot.policy.decide(&in_force.tenants, &halts, caller, delete, now);
