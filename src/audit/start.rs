@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::audit::unfinished::{Intent, unfinished};
 use crate::audit::writer::Writer;
 use crate::audit::{Audit, AuditPlan, Queue, Shared, body};
-use crate::journal::{Appender, Head, OpenError, Recovered};
+use crate::journal::{Appender, Durability, Head, OpenError, PutBack, Recovered};
 use crate::metrics::AuditMetrics;
 
 /// Why a journal cannot be written.
@@ -35,6 +35,9 @@ impl Audit {
         let (mut appender, recovered) = Appender::open(&plan.file)?;
         let fail = |error| StartError::Io(plan.file.clone(), error);
         let left = unfinished(appender.path()).map_err(fail)?;
+        if plan.durability == Durability::Sync {
+            appender.write_ahead().map_err(fail)?;
+        }
         let run = begin(&mut appender, &recovered, policy, left.len());
         for intent in &left {
             appender.add(&intent.closing_body());
@@ -83,12 +86,29 @@ fn begin(appender: &mut Appender, recovered: &Recovered, policy: &str, left: usi
     appender.added()
 }
 
-fn tell(plan: &AuditPlan, recovered: &Recovered, left: &[Intent], head: Head) {
+/// What was in disorder when the journal was opened.
+pub(super) fn tell_found(plan: &AuditPlan, recovered: &Recovered) {
     let file = plan.file.display();
+    match &recovered.put_back {
+        Some(PutBack::Records { records, aside }) => {
+            let aside = aside.as_ref().map(|(aside, _)| tracing::field::display(aside.display()));
+            tracing::warn!(%file, records, aside, "the journal had lost its end, as the machine failed: these records were put back from what was written ahead");
+        }
+        Some(PutBack::Kept(kept)) => {
+            let kept = kept.display();
+            tracing::error!(%file, %kept, "the journal could not be flushed, or lost more than its end: records that it may lack are in the other file");
+        }
+        None => {}
+    }
     if let Some((aside, bytes)) = &recovered.torn {
         let aside = aside.display();
         tracing::warn!(%file, %aside, bytes, "the last line of the journal had no end: it was put aside");
     }
+}
+
+fn tell(plan: &AuditPlan, recovered: &Recovered, left: &[Intent], head: Head) {
+    tell_found(plan, recovered);
+    let file = plan.file.display();
     if let Some(head) = recovered.missing_to {
         tracing::error!(
             %file, %head,

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::audit::desk::Bundle;
+use crate::audit::start::tell_found;
 use crate::audit::{AuditPlan, Shared, Unwritten, Waiting, body};
-use crate::journal::{Appender, Head, Recovered, Rotated, all_rotated, compress, prune};
+use crate::journal::{Appender, Head, Rotated, all_rotated, compress, prune};
 
 pub(super) struct Writer {
     appender: Appender,
@@ -146,7 +147,7 @@ impl Writer {
             self.try_again();
         } else if reopen || self.appender.is_moved() {
             match self.appender.reopen() {
-                Ok(recovered) => self.tell_torn(&recovered),
+                Ok(recovered) => tell_found(&self.plan, &recovered),
                 Err(error) => self.broken(&error.to_string()),
             }
         } else if self.is_full() {
@@ -166,7 +167,7 @@ impl Writer {
 
     fn try_again(&mut self) {
         match self.appender.reopen() {
-            Ok(recovered) => self.tell_torn(&recovered),
+            Ok(recovered) => tell_found(&self.plan, &recovered),
             Err(error) => return self.broken(&error.to_string()),
         }
         let lost = self.shared.lost.load(Ordering::Relaxed);
@@ -226,13 +227,6 @@ impl Writer {
         }
     }
 
-    fn tell_torn(&self, recovered: &Recovered) {
-        if let Some((aside, bytes)) = &recovered.torn {
-            let (file, aside) = (self.plan.file.display(), aside.display());
-            tracing::warn!(%file, %aside, bytes, "the last line of the journal had no end: it was put aside");
-        }
-    }
-
     /// Compresses and deletes full files, which takes its time.
     fn tend(&mut self) {
         self.tended = Instant::now();
@@ -275,6 +269,10 @@ impl Writer {
             let _ = self.commit();
         }
         self.tell_head();
+        if let Err(error) = self.appender.close() {
+            let file = self.plan.file.display();
+            tracing::error!(%file, %error, "the journal cannot be flushed");
+        }
         // Whoever compresses is not waited for: the next process does it again.
     }
 }

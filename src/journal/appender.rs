@@ -2,20 +2,19 @@
 //!
 //! Blocks, so it is for a thread of its own.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::fcntl::OFlag;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
+use crate::journal::ahead::{self, Ahead};
 use crate::journal::chain::Head;
 use crate::journal::end::{End, Last};
-use crate::journal::entry::Entry;
-use crate::journal::read::{Line, Reader};
+use crate::journal::place::{
+    MOST_NAMES, OpenError, first, head_in, last_of_rotated, lock, locked, open,
+};
+use crate::journal::put_back::{PutBack, put_back};
 use crate::journal::rotated;
 
 /// What it takes for a record to be there.
@@ -57,6 +56,9 @@ pub struct Appender {
     added_head: Head,
     /// A part of a record may be behind `length`.
     is_dirty: bool,
+    ahead: Option<Ahead>,
+    /// How long a half of it is; 0: there shall be none.
+    ahead_half: u64,
 }
 
 /// What was found in a journal that was opened.
@@ -68,23 +70,8 @@ pub struct Recovered {
     pub head: Option<Head>,
     /// The last record that was written is not where the files end: they were moved, or cut.
     pub missing_to: Option<Head>,
-}
-
-/// Why a journal cannot be opened for writing.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it.
-    #[error("another process writes {0}: each gateway needs a file of its own")]
-    Locked(PathBuf),
-    /// What is in it would be misunderstood.
-    #[error("{0} was written by a newer version of smh-gateway: move it away, or use that version")]
-    Newer(PathBuf),
-    /// It is something else, which is left as it is.
-    #[error("{0} is no journal, and is left alone: name a file that is not there yet")]
-    NoJournal(PathBuf),
-    /// It cannot be opened, read or written.
-    #[error("{0}: {1}")]
-    Io(PathBuf, #[source] io::Error),
+    /// What was found in the write-ahead file.
+    pub put_back: Option<PutBack>,
 }
 
 impl Appender {
@@ -103,14 +90,19 @@ impl Appender {
         let found = match end.last {
             Last::Record(head) => Some(head),
             Last::Newer => return Err(OpenError::Newer(path.to_owned())),
-            Last::None if !end.may_be_ours(&file).map_err(fail)? => {
-                return Err(OpenError::NoJournal(path.to_owned()));
-            }
             Last::None => last_of_rotated(path).map_err(fail)?,
         };
-        let torn = end.put_aside(path, &file).map_err(fail)?;
-        let mut recovered = Recovered { torn, ..Recovered::default() };
         let written = head_in(&lock);
+        let put_back = put_back(path, &file, found.or(written)).map_err(fail)?;
+        let (end, found) = match (&put_back, &end.last) {
+            (Some(PutBack::Records { .. }), _) => now(&file, found).map_err(fail)?,
+            (_, Last::None) if !end.may_be_ours(&file).map_err(fail)? => {
+                return Err(OpenError::NoJournal(path.to_owned()));
+            }
+            _ => (end, found),
+        };
+        let torn = end.put_aside(path, &file).map_err(fail)?;
+        let mut recovered = Recovered { torn, put_back, ..Recovered::default() };
         let is_later = |written: &Head| {
             found.is_none_or(|found| found.journal == written.journal && found.seq < written.seq)
         };
@@ -129,8 +121,25 @@ impl Appender {
             added: Vec::new(),
             added_head: head,
             is_dirty: false,
+            ahead: None,
+            ahead_half: 0,
         };
         Ok((this, recovered))
+    }
+
+    /// From now on a record is on disk as soon as it is in a file of fixed length beside the journal, which
+    /// costs less than flushing one that grows; the journal follows by and by.
+    ///
+    /// # Errors
+    /// Where that file cannot be made.
+    pub fn write_ahead(&mut self) -> io::Result<()> {
+        self.write_ahead_in(ahead::HALF)
+    }
+
+    pub(super) fn write_ahead_in(&mut self, half: u64) -> io::Result<()> {
+        self.ahead = Some(Ahead::open(&self.path, half)?);
+        self.ahead_half = half;
+        Ok(())
     }
 
     /// Where it is.
@@ -200,12 +209,27 @@ impl Appender {
         if about.nlink() == 0 {
             return Err(io::Error::other("it was deleted"));
         }
+        if about.len() < self.length
+            && let Some(ahead) = &mut self.ahead
+        {
+            // What others took out of it is not put back.
+            ahead.settle(&self.file)?;
+        }
         // Others may have written behind us, or cut it: what is taken back is ours alone.
         self.length = about.len();
         self.file.write_all(&self.added)?;
-        match durability {
-            Durability::Sync => self.file.sync_data(),
-            Durability::Buffered => Ok(()),
+        match (durability, &mut self.ahead) {
+            (Durability::Sync, Some(ahead)) => ahead.append(&self.added, &self.file),
+            (Durability::Sync, None) => self.file.sync_data(),
+            (Durability::Buffered, _) => Ok(()),
+        }
+    }
+
+    /// Makes the file be on disk, whatever is ahead of it.
+    fn settle(&mut self) -> io::Result<()> {
+        match &mut self.ahead {
+            Some(ahead) => ahead.settle(&self.file),
+            None => self.file.sync_data(),
         }
     }
 
@@ -222,7 +246,9 @@ impl Appender {
     /// # Errors
     /// Where it cannot be opened; this one stays then.
     pub fn reopen(&mut self) -> Result<Recovered, OpenError> {
-        let fail = |error| OpenError::Io(self.path.clone(), error);
+        let path = self.path.clone();
+        let fail = |error| OpenError::Io(path.clone(), error);
+        let kept = self.give_up_ahead().map_err(fail)?;
         let mut file = open(&self.path).map_err(fail)?;
         if self.is_moved() {
             file = locked(file, &self.path)?;
@@ -245,7 +271,32 @@ impl Appender {
         (self.file, self.length, self.is_dirty) = (file, end.length, false);
         self.added_head = self.head;
         self.added.clear();
-        Ok(Recovered { torn, head: Some(self.head), ..Recovered::default() })
+        if self.ahead_half > 0 {
+            self.write_ahead_in(self.ahead_half).map_err(fail)?;
+        }
+        let put_back = kept.map(PutBack::Kept);
+        Ok(Recovered { torn, put_back, head: Some(self.head), missing_to: None })
+    }
+
+    /// Makes nothing that is ahead of the file be needed. Where the file could not be flushed, returns where
+    /// it is now, as it may be the only place.
+    fn give_up_ahead(&mut self) -> io::Result<Option<PathBuf>> {
+        let settled = self.settle();
+        let kept = match &self.ahead {
+            Some(ahead) if settled.is_err() => ahead.keep(self.head.seq)?,
+            _ => None,
+        };
+        self.ahead = None;
+        Ok(kept)
+    }
+
+    /// Ends the journal in order: it is on disk, and nothing is ahead of it.
+    ///
+    /// # Errors
+    /// Where it cannot be flushed; what is ahead of it stays then.
+    pub fn close(mut self) -> io::Result<()> {
+        self.settle()?;
+        self.ahead.take().map_or(Ok(()), Ahead::remove)
     }
 
     /// Moves a file that is full away, and begins another one. Returns where it is now.
@@ -254,7 +305,7 @@ impl Appender {
     /// Where it cannot be moved; this one stays then. Where no other one can be begun, which
     /// [`Appender::reopen`] tries again.
     pub fn rotate(&mut self) -> io::Result<PathBuf> {
-        self.file.sync_data()?;
+        self.settle()?;
         // Not over one that is there: a journal that was begun anew counts from the start.
         let names = (self.first_seq..).map(|seq| rotated::name(&self.path, seq));
         let is_free = |name: &PathBuf| !name.exists() && !rotated::compressed(name).exists();
@@ -268,92 +319,15 @@ impl Appender {
     }
 }
 
-/// The file itself as well: it may have several names.
-fn locked(file: File, path: &Path) -> Result<File, OpenError> {
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(OpenError::Io(path.to_owned(), error)),
-    }
+/// How a file ends into which records were put back.
+fn now(file: &File, before: Option<Head>) -> io::Result<(End, Option<Head>)> {
+    let end = End::of(file)?;
+    let last = match end.last {
+        Last::Record(head) => Some(head),
+        Last::Newer | Last::None => before,
+    };
+    Ok((end, last))
 }
-
-fn head_in(lock: &File) -> Option<Head> {
-    let mut bytes = [0; 128];
-    let read = lock.read_at(&mut bytes, 0).ok()?;
-    let text = str::from_utf8(bytes.get(..read)?).ok()?;
-    // A shorter head leaves the end of a longer one behind.
-    text.lines().next()?.parse().ok()
-}
-
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let name = rotated::beside(path, "lock");
-    let fail = |error| OpenError::Io(name.clone(), error);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let lock = options.custom_flags(OFlag::O_NONBLOCK.bits()).open(&name).map_err(fail)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(fail(error)),
-    }
-}
-
-/// For reading, and for writing at its end. It is there for good when this returns.
-fn open(path: &Path) -> io::Result<File> {
-    // Opening a FIFO would wait for somebody to read from it.
-    let at_once = OFlag::O_NONBLOCK.bits();
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600).custom_flags(at_once);
-    let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    sync_folder(path)?;
-    Ok(file)
-}
-
-/// So that a name which came or went in it stays so.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// A file that is empty goes on where the one before it ended, which was moved away.
-fn last_of_rotated(path: &Path) -> io::Result<Option<Head>> {
-    let mut all = rotated::all(path)?.into_iter().rev();
-    // What others gave such a name is none.
-    let ours = |one: &rotated::Rotated| rotated::is_ours(one).unwrap_or(false);
-    let Some(last) = all.find(ours) else { return Ok(None) };
-    let mut reader = Reader::open(&last.path)?;
-    let mut head = None;
-    while let Some(line) = reader.read()? {
-        if let Line::Record(sealed) = line
-            && sealed.holds()
-        {
-            head = Some(sealed.head());
-        }
-    }
-    Ok(head)
-}
-
-/// The first record of a file, and when it was written.
-fn first(path: &Path) -> Option<(u64, SystemTime)> {
-    let mut reader = Reader::open(path).ok()?;
-    loop {
-        match reader.read().ok()?? {
-            Line::Record(sealed) => {
-                let entry = Entry::parse(sealed.text()).ok();
-                let time = entry.and_then(|it| OffsetDateTime::parse(&it.time, &Rfc3339).ok());
-                return Some((sealed.seq, time.map_or_else(SystemTime::now, Into::into)));
-            }
-            Line::Newer(_) | Line::Foreign => {}
-            Line::Torn(_) => return None,
-        }
-    }
-}
-
-/// Journals that were begun anew in one folder.
-pub(super) const MOST_NAMES: usize = 1_000;
 
 #[cfg(test)]
 mod tests;

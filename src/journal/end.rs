@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::journal::appender::sync_folder;
 use crate::journal::chain::{Head, NotSealed, Sealed};
+use crate::journal::place::sync_folder;
 use crate::journal::rotated;
 
 /// What a file ends with.
@@ -83,35 +83,42 @@ impl End {
     }
 
     /// Puts a last line without an end beside the file, and takes it away from there.
-    pub(super) fn put_aside(
-        &self,
-        path: &Path,
-        mut file: &File,
-    ) -> io::Result<Option<(PathBuf, u64)>> {
+    pub(super) fn put_aside(&self, path: &Path, file: &File) -> io::Result<Option<(PathBuf, u64)>> {
         if self.torn == 0 {
             return Ok(None);
         }
-        let aside = rotated::beside(path, "torn");
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o600).custom_flags(OFlag::O_NONBLOCK.bits());
-        let mut kept = options.open(&aside)?;
-        let before = kept.metadata()?.len();
-        let copied = (|| {
-            file.seek(SeekFrom::Start(self.length))?;
-            io::copy(&mut file.take(self.torn), &mut kept)?;
-            kept.write_all(b"\n")?;
-            kept.sync_all()
-        })();
-        if copied.is_err() {
-            // It is tried again, and there once in the end.
-            let _ = kept.set_len(before);
-        }
-        copied?;
-        sync_folder(path)?;
-        file.set_len(self.length)?;
-        file.sync_all()?;
+        let aside = put_aside(path, file, self.length, self.torn)?;
         Ok(Some((aside, self.torn)))
     }
+}
+
+/// Puts the last `bytes` of a file beside it, and takes them away from there.
+pub(super) fn put_aside(
+    path: &Path,
+    mut file: &File,
+    from: u64,
+    bytes: u64,
+) -> io::Result<PathBuf> {
+    let aside = rotated::beside(path, "torn");
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(OFlag::O_NONBLOCK.bits());
+    let mut kept = options.open(&aside)?;
+    let before = kept.metadata()?.len();
+    let copied = (|| {
+        file.seek(SeekFrom::Start(from))?;
+        io::copy(&mut file.take(bytes), &mut kept)?;
+        kept.write_all(b"\n")?;
+        kept.sync_all()
+    })();
+    if copied.is_err() {
+        // It is tried again, and there once in the end.
+        let _ = kept.set_len(before);
+    }
+    copied?;
+    sync_folder(path)?;
+    file.set_len(from)?;
+    file.sync_all()?;
+    Ok(aside)
 }
 
 /// A few records.

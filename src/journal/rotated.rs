@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::journal::appender::{MOST_NAMES, sync_folder};
+use crate::journal::place::{MOST_NAMES, sync_folder};
 use crate::journal::read::first;
 
 /// A full file.

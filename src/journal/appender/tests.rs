@@ -1,3 +1,4 @@
+use std::fs::OpenOptions;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::journal::end::MOST_TAIL;
 use crate::journal::rotated::Keep;
-use crate::journal::{Finding, Verifier};
+use crate::journal::{Finding, Reader, Verifier};
 
 fn open_in(folder: &TempDir) -> (Appender, Recovered) {
     Appender::open(&folder.path().join("a.jsonl")).unwrap()

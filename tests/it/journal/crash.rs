@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::support::binary::Binary;
-use crate::support::{Folder, Smh, request};
+use crate::support::{Folder, Smh, becomes, request};
 
 const ROUNDS: u32 = 200;
 
@@ -89,4 +89,37 @@ async fn after_any_kill_the_journal_has_every_delete_that_smh_received_and_none_
     assert!(intended.iter().all(|name| once.contains(name)), "an intent without an outcome");
     let unknown = deletes.iter().filter(|one| one["outcome"] == "unknown").count();
     assert!(unknown > 0, "none was killed in the middle of a delete");
+}
+
+#[tokio::test]
+async fn what_a_failed_machine_had_not_written_comes_back_with_the_next_start() {
+    let smh = Smh::start().await;
+    let folder = Folder::new(&with_journal("  durability: sync\n"), None, smh.address);
+    let binary = Binary::serve(&folder).await;
+    let mut callers = JoinSet::new();
+    (0..8).for_each(|caller| {
+        callers.spawn(load(binary.data[0], 0, caller));
+    });
+    becomes("deletes arrive", async || received(&smh).len() > 200).await;
+    binary.signal("KILL");
+    binary.ended().await;
+    callers.join_all().await;
+    // Nothing but what was flushed is sure to be there: of a journal this short, the file ahead of it.
+    let (path, lock) = (folder.path("audit.jsonl"), folder.path(".audit.jsonl.lock"));
+    let journal = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    journal.set_len(journal.metadata().unwrap().len() / 3).unwrap();
+    std::fs::remove_file(lock).unwrap();
+
+    let binary = Binary::serve(&folder).await;
+    binary.signal("TERM");
+    let ended = binary.ended().await;
+    assert!(ended.err.contains("put back"), "{}", ended.err);
+    let records = records(&path);
+    let intended: HashSet<_> =
+        of(&records, "intent").iter().map(|one| one["path"].as_str().unwrap().to_owned()).collect();
+    for path in received(&smh).keys() {
+        assert!(intended.contains(path), "SMH received {path}, which is not in the journal");
+    }
+    assert_eq!(records.last().unwrap()["event"], "stop");
+    assert!(!folder.path(".audit.jsonl.ahead").exists(), "what has ended in order needs none");
 }

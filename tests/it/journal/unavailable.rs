@@ -57,6 +57,19 @@ async fn nothing_is_sent_that_cannot_be_recorded() {
 }
 
 #[tokio::test]
+async fn a_write_ahead_file_that_was_deleted_is_noticed_and_made_anew() {
+    let smh = Smh::start().await.with_file("a");
+    let gateway = Gateway::with(&with_journal(""), None, smh.address).await;
+    fs::remove_file(gateway.folder.path(".audit.jsonl.ahead")).unwrap();
+    let answer = gateway.delete("/v1/files/t1/a").await;
+    assert_eq!((answer.status(), answer.code().as_str()), (503, "AuditUnavailable"));
+    assert_eq!(smh.targets(), [""; 0]);
+    becomes_available(&gateway, true).await;
+    assert_eq!(gateway.delete("/v1/files/t1/a").await.status(), 200);
+    assert!(gateway.folder.path(".audit.jsonl.ahead").exists());
+}
+
+#[tokio::test]
 async fn where_it_is_configured_so_deletes_go_on_and_what_is_lost_is_counted() {
     let smh = Smh::start().await.with_file("a");
     let gateway =
