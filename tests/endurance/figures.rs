@@ -56,8 +56,13 @@ impl Line {
         Self { slope: both / spread, mean, seconds }
     }
 
-    /// What it rises by from the first to the last point, as a part of the mean.
+    /// What it rises by from the first to the last point.
+    pub(crate) fn more(&self) -> f64 {
+        self.slope * self.seconds
+    }
+
+    /// The same, as a part of the mean.
     pub(crate) fn rise(&self) -> f64 {
-        self.slope * self.seconds / self.mean
+        self.more() / self.mean
     }
 }

@@ -62,7 +62,7 @@ def chart(top, title, unit, points, at, most, line):
 
 def picture(rows):
     end = rows[-1]["seconds"]
-    warm = min(WARM_UP, end / 2)
+    warm = WARM_UP
     at = lambda s: LEFT + s / end * (RIGHT - LEFT)
     quiet = [r for r in rows if r["seconds"] > warm and not r["fault"]]
     memory, files = fit([(r["seconds"], r["rss_kib"] / 1024) for r in quiet]), fit([(r["seconds"], r["files"]) for r in quiet])
