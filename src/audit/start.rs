@@ -96,7 +96,7 @@ pub(super) fn tell_found(plan: &AuditPlan, recovered: &Recovered) {
         }
         Some(PutBack::Kept(kept)) => {
             let kept = kept.display();
-            tracing::error!(%file, %kept, "the journal could not be flushed, or lost more than its end: records that it may lack are in the other file");
+            tracing::error!(%file, %kept, "the journal could not be flushed, lost more than its end, or was moved away: records that it may lack are in the other file");
         }
         None => {}
     }

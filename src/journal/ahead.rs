@@ -140,6 +140,14 @@ impl Ahead {
     }
 }
 
+impl Drop for Ahead {
+    /// The thread has the journal open, and so locked.
+    fn drop(&mut self) {
+        // What it says is for whoever settles.
+        let _ = self.flushed();
+    }
+}
+
 /// `.FILE.ahead.SEQ`, where the journal had that many records.
 pub(super) fn keep(path: &Path, seq: u64) -> io::Result<PathBuf> {
     let mut name = path.as_os_str().to_owned();

@@ -93,7 +93,7 @@ impl Appender {
             Last::None => last_of_rotated(path).map_err(fail)?,
         };
         let written = head_in(&lock);
-        let put_back = put_back(path, &file, found.or(written)).map_err(fail)?;
+        let put_back = put_back(path, &file, found, written).map_err(fail)?;
         let (end, found) = match (&put_back, &end.last) {
             (Some(PutBack::Records { .. }), _) => now(&file, found).map_err(fail)?,
             (_, Last::None) if !end.may_be_ours(&file).map_err(fail)? => {

@@ -27,8 +27,9 @@ pub enum PutBack {
     Kept(PathBuf),
 }
 
-/// Uses up the write-ahead file of a journal that is about to be written. `before` is the last record of
-/// which is known without it. `None`: there is no such file, or nothing in it is missing in the journal.
+/// Uses up the write-ahead file of a journal that is about to be written. `before` is the last record that
+/// its files have, `locked` the last one that its lock knows of. `None`: there is no such file, or nothing in
+/// it is missing in the journal.
 ///
 /// # Errors
 /// Where one of the files cannot be read, or the journal not be written.
@@ -36,6 +37,7 @@ pub(super) fn put_back(
     path: &Path,
     journal: &File,
     before: Option<Head>,
+    locked: Option<Head>,
 ) -> io::Result<Option<PutBack>> {
     let name = ahead::name(path);
     let mut content = Vec::new();
@@ -51,6 +53,7 @@ pub(super) fn put_back(
     let mut written: Vec<_> = parsed.filter(Sealed::holds).collect();
     written.sort_by_key(|record| record.seq);
 
+    let before = before.or(locked);
     let (end, last) = match whole(journal, oldest_of_newest(&written))? {
         Some(whole) if whole.begins == 0 => (whole.end, whole.last),
         // What stands in front of the first record that is left may have been some.
@@ -64,9 +67,14 @@ pub(super) fn put_back(
     let lost = following(&written, last);
     let newest = written.last().map_or(0, |record| record.seq);
     let known = before.map_or(0, |before| before.seq).max(last.seq);
-    let done = if !lost.is_empty() {
+    // A machine that fails loses the lock's last words with those of the journal. Somebody moved this one away,
+    // with all of its records, which must not be there twice.
+    let is_taken = journal.metadata()?.len() == 0
+        && newest > last.seq
+        && locked.is_some_and(|locked| locked.seq >= newest);
+    let done = if !lost.is_empty() && !is_taken {
         Some(append(path, journal, end, &lost)?)
-    } else if newest > known {
+    } else if newest > known || is_taken {
         return Ok(Some(PutBack::Kept(ahead::keep(&name, known)?)));
     } else {
         journal.sync_data()?;

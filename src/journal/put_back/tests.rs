@@ -56,18 +56,18 @@ proptest! {
     #[test]
     fn whatever_a_machine_did_not_write_any_more_is_put_back(
         records in 1_usize..90,
-        lost in 0.0_f64..=1.0,
-        holes in prop::collection::vec((0.0_f64..1.0, 1_u64..600), 0..3),
+        lost in 0_u64..=1_000,
+        holes in prop::collection::vec((0_u64..1_000, 1_usize..600), 0..3),
     ) {
         let folder = TempDir::new().unwrap();
         let (path, head) = written(&folder, records);
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         let length = file.metadata().unwrap().len();
         let flushed = length - not_flushed(&path).min(length);
-        let part = |part: f64| flushed + ((length - flushed) as f64 * part) as u64;
+        let part = |thousandths: u64| flushed + (length - flushed) * thousandths / 1_000;
         for (at, bytes) in holes {
-            let bytes = bytes.min(length - part(at));
-            file.write_all_at(&vec![0; bytes as usize], part(at)).unwrap();
+            // The end that is cut off then takes what is too long with it.
+            file.write_all_at(&vec![0; bytes], part(at)).unwrap();
         }
         file.set_len(part(lost)).unwrap();
         // What the lock says was written without being flushed.
@@ -105,6 +105,7 @@ fn what_a_new_file_lost_follows_the_full_one_before_it() {
     let path = appender.path().to_owned();
     drop(appender);
     OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    fs::remove_file(folder.path().join(".a.jsonl.lock")).unwrap();
     let put_back = PutBack::Records { records: 10, aside: None };
     assert_eq!(open(&path).put_back, Some(put_back));
     assert_eq!(whole_chain(&path), 40);
@@ -134,6 +135,32 @@ fn records_that_do_not_follow_are_kept() {
     let content = fs::read(ahead::name(&path)).unwrap();
     let Some(PutBack::Kept(kept)) = open(&path).put_back else { panic!("it is not kept") };
     assert_eq!(fs::read(kept).unwrap(), content);
+}
+
+#[test]
+fn what_was_moved_away_after_a_kill_is_not_put_back_beside_it() {
+    for rotated_before in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let (mut appender, _) = Appender::open(&folder.path().join("a.jsonl")).unwrap();
+        appender.write_ahead_in(HALF).unwrap();
+        for number in 0..9 {
+            appender.add(b"\"n\":1");
+            appender.commit(Durability::Sync).unwrap();
+            if rotated_before && number == 4 {
+                appender.rotate().unwrap();
+            }
+        }
+        let (path, head) = (appender.path().to_owned(), appender.head());
+        drop(appender);
+        // As logrotate does, which makes a new file as well.
+        fs::rename(&path, folder.path().join("a.jsonl.1")).unwrap();
+        fs::write(&path, "").unwrap();
+        let recovered = open(&path);
+        let is_kept = matches!(recovered.put_back, Some(PutBack::Kept(_)));
+        assert_eq!(is_kept, rotated_before, "{recovered:?}");
+        assert_eq!((recovered.head, recovered.missing_to), (Some(head), Some(head)));
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
 }
 
 #[test]
