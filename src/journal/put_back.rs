@@ -4,9 +4,12 @@
 //! chain says what is missing: records in the write-ahead file that follow the last one of the journal, one
 //! after the other.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use crate::journal::ahead;
 use crate::journal::chain::{Head, NOTHING, Sealed};
@@ -23,7 +26,7 @@ pub enum PutBack {
         /// Where the damaged rest of the journal is now, and how many bytes it had.
         aside: Option<(PathBuf, u64)>,
     },
-    /// Its records are newer than those of the journal, and do not follow them: it is kept there.
+    /// The journal may lack some of its records, and is not where they belong: it is kept there.
     Kept(PathBuf),
 }
 
@@ -40,30 +43,10 @@ pub(super) fn put_back(
     locked: Option<Head>,
 ) -> io::Result<Option<PutBack>> {
     let name = ahead::name(path);
-    let mut content = Vec::new();
-    match File::open(&name) {
-        Ok(file) => file.take(MOST).read_to_end(&mut content)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    // In front of a half is what was there before, without an end.
-    let (one, other) = content.split_at(content.len() / 2);
-    let lines = [one, other].into_iter().flat_map(|half| half.split(|&byte| byte == b'\n'));
-    let parsed = lines.filter_map(|line| Sealed::parse(line).ok());
-    let mut written: Vec<_> = parsed.filter(Sealed::holds).collect();
-    written.sort_by_key(|record| record.seq);
-
+    let Some(content) = content_of(&name)? else { return Ok(None) };
+    let written = records_in(&content);
     let before = before.or(locked);
-    let (end, last) = match whole(journal, oldest_of_newest(&written))? {
-        Some(whole) if whole.begins == 0 => (whole.end, whole.last),
-        // What stands in front of the first record that is left may have been some.
-        found => {
-            let first = last_of_rotated(path)?.or(before.filter(|_| found.is_none()));
-            let first = first.unwrap_or_else(|| before_first(&written));
-            let misses_none = |_: &Whole| following(&written, first).is_empty();
-            found.filter(misses_none).map_or((0, first), |whole| (whole.end, whole.last))
-        }
-    };
+    let (end, last) = whole_part(path, journal, &written, before)?;
     let lost = following(&written, last);
     let newest = written.last().map_or(0, |record| record.seq);
     let known = before.map_or(0, |before| before.seq).max(last.seq);
@@ -72,16 +55,60 @@ pub(super) fn put_back(
     let is_taken = journal.metadata()?.len() == 0
         && newest > last.seq
         && locked.is_some_and(|locked| locked.seq >= newest);
-    let done = if !lost.is_empty() && !is_taken {
-        Some(append(path, journal, end, &lost)?)
-    } else if newest > known || is_taken {
+    if !lost.is_empty() && !is_taken {
+        let done = append(path, journal, end, &lost)?;
+        fs::remove_file(&name)?;
+        return Ok(Some(done));
+    }
+    // Nothing is ahead of it any more.
+    journal.sync_data()?;
+    if newest > known || is_taken {
         return Ok(Some(PutBack::Kept(ahead::keep(&name, known)?)));
-    } else {
-        journal.sync_data()?;
-        None
-    };
+    }
     fs::remove_file(&name)?;
-    Ok(done)
+    Ok(None)
+}
+
+fn content_of(name: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut options = OpenOptions::new();
+    // Opening a FIFO would wait for somebody to write into it.
+    let file = match options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut content = Vec::new();
+    file.take(MOST).read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+/// In their order.
+fn records_in(content: &[u8]) -> Vec<Sealed<'_>> {
+    // In front of a half is what was there before, without an end.
+    let (one, other) = content.split_at(content.len() / 2);
+    let lines = [one, other].into_iter().flat_map(|half| half.split(|&byte| byte == b'\n'));
+    let parsed = lines.filter_map(|line| Sealed::parse(line).ok());
+    let mut records: Vec<_> = parsed.filter(Sealed::holds).collect();
+    records.sort_by_key(|record| record.seq);
+    records
+}
+
+/// Up to where nothing of the journal is missing, and the last record in front of that.
+fn whole_part(
+    path: &Path,
+    journal: &File,
+    written: &[Sealed<'_>],
+    before: Option<Head>,
+) -> io::Result<(u64, Head)> {
+    let found = whole(journal, oldest_of_newest(written))?;
+    if let Some(Whole { begins: 0, end, last, .. }) = found {
+        return Ok((end, last));
+    }
+    // What stands in front of the first record that is left may have been some.
+    let first = last_of_rotated(path)?.or(before.filter(|_| found.is_none()));
+    let first = first.unwrap_or_else(|| before_first(written));
+    let misses_none = |_: &Whole| following(written, first).is_empty();
+    Ok(found.filter(misses_none).map_or((0, first), |whole| (whole.end, whole.last)))
 }
 
 /// Puts records behind the whole part of a journal. What is there now is put aside.

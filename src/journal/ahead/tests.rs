@@ -53,3 +53,18 @@ fn a_file_that_was_deleted_takes_nothing() {
     ahead.settle(&journal).unwrap();
     assert_eq!(ahead.keep(1).unwrap(), None);
 }
+
+#[test]
+fn records_that_could_not_be_written_leave_their_place_to_the_next() {
+    let folder = TempDir::new().unwrap();
+    let mut ahead = ahead(&folder);
+    let journal = tempfile::tempfile().unwrap();
+    ahead.append(b"{first}\n", &journal).unwrap();
+    // It takes the bytes, and cannot be flushed.
+    let good = std::mem::replace(&mut ahead.file, unflushable());
+    assert!(ahead.append(b"{second}\n", &journal).is_err());
+    ahead.file = good;
+    ahead.append(b"{third}\n", &journal).unwrap();
+    let content = fs::read(folder.path().join(".a.jsonl.ahead")).unwrap();
+    assert!(content.starts_with(b"{first}\n{third}\n\0"));
+}

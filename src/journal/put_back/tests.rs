@@ -9,14 +9,24 @@ use crate::journal::{Appender, Durability, Line, OpenError, Reader, Recovered, a
 
 const HALF: u64 = 4_096;
 
-/// A journal with so many records, one flush for each, whose process and machine then ended.
-fn written(folder: &TempDir, records: usize) -> (PathBuf, Head) {
+fn begun(folder: &TempDir) -> Appender {
     let (mut appender, _) = Appender::open(&folder.path().join("a.jsonl")).unwrap();
     appender.write_ahead_in(HALF).unwrap();
+    appender
+}
+
+/// One flush for each.
+fn write(appender: &mut Appender, records: usize) {
     for number in 0..records {
         appender.add(format!("\"n\":{number}").as_bytes());
         appender.commit(Durability::Sync).unwrap();
     }
+}
+
+/// A journal with so many records, whose process and machine then ended.
+fn written(folder: &TempDir, records: usize) -> (PathBuf, Head) {
+    let mut appender = begun(folder);
+    write(&mut appender, records);
     (appender.path().to_owned(), appender.head())
 }
 
@@ -93,15 +103,10 @@ fn where_only_the_process_ended_nothing_is_put_back() {
 #[test]
 fn what_a_new_file_lost_follows_the_full_one_before_it() {
     let folder = TempDir::new().unwrap();
-    let (mut appender, _) = Appender::open(&folder.path().join("a.jsonl")).unwrap();
-    appender.write_ahead_in(HALF).unwrap();
-    for number in 0..40 {
-        appender.add(b"\"n\":1");
-        appender.commit(Durability::Sync).unwrap();
-        if number == 29 {
-            appender.rotate().unwrap();
-        }
-    }
+    let mut appender = begun(&folder);
+    write(&mut appender, 30);
+    appender.rotate().unwrap();
+    write(&mut appender, 10);
     let path = appender.path().to_owned();
     drop(appender);
     OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
@@ -141,15 +146,12 @@ fn records_that_do_not_follow_are_kept() {
 fn what_was_moved_away_after_a_kill_is_not_put_back_beside_it() {
     for rotated_before in [false, true] {
         let folder = TempDir::new().unwrap();
-        let (mut appender, _) = Appender::open(&folder.path().join("a.jsonl")).unwrap();
-        appender.write_ahead_in(HALF).unwrap();
-        for number in 0..9 {
-            appender.add(b"\"n\":1");
-            appender.commit(Durability::Sync).unwrap();
-            if rotated_before && number == 4 {
-                appender.rotate().unwrap();
-            }
+        let mut appender = begun(&folder);
+        write(&mut appender, 5);
+        if rotated_before {
+            appender.rotate().unwrap();
         }
+        write(&mut appender, 4);
         let (path, head) = (appender.path().to_owned(), appender.head());
         drop(appender);
         // As logrotate does, which makes a new file as well.
@@ -164,6 +166,16 @@ fn what_was_moved_away_after_a_kill_is_not_put_back_beside_it() {
 }
 
 #[test]
+fn what_is_no_file_ahead_of_a_journal_is_waited_for_by_nobody() {
+    let folder = TempDir::new().unwrap();
+    let fifo = folder.path().join(".a.jsonl.ahead");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (mut appender, _) = Appender::open(&folder.path().join("a.jsonl")).unwrap();
+    fs::create_dir(&fifo).unwrap();
+    assert!(appender.write_ahead().is_err());
+}
+
+#[test]
 fn nothing_is_put_into_what_is_no_journal() {
     let folder = TempDir::new().unwrap();
     let (path, _) = written(&folder, 3);
@@ -175,14 +187,7 @@ fn nothing_is_put_into_what_is_no_journal() {
 #[test]
 fn what_others_took_out_of_a_journal_is_not_put_back() {
     let folder = TempDir::new().unwrap();
-    let (mut appender, _) = Appender::open(&folder.path().join("a.jsonl")).unwrap();
-    appender.write_ahead_in(HALF).unwrap();
-    let write = |appender: &mut Appender, records| {
-        for _ in 0..records {
-            appender.add(b"\"n\":1");
-            appender.commit(Durability::Sync).unwrap();
-        }
-    };
+    let mut appender = begun(&folder);
     write(&mut appender, 20);
     let path = appender.path().to_owned();
     // As logrotate's copytruncate does.
