@@ -9,7 +9,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
@@ -17,6 +17,7 @@ use nix::fcntl::OFlag;
 
 use crate::journal::place::sync_folder;
 use crate::journal::rotated;
+use crate::journal::standing::Standing;
 
 /// The write-ahead file of a journal that is open.
 pub(super) struct Ahead {
@@ -69,7 +70,7 @@ impl Ahead {
         if self.is_needed {
             return Err(io::Error::other("it could not be flushed"));
         }
-        if self.file.metadata()?.nlink() == 0 {
+        if Standing::of(&self.file)?.is_deleted {
             return Err(io::Error::other(format!("{} was deleted", self.path.display())));
         }
         let length = records.len() as u64;

@@ -16,6 +16,7 @@ use crate::journal::place::{
 };
 use crate::journal::put_back::{PutBack, put_back};
 use crate::journal::rotated;
+use crate::journal::standing::Standing;
 
 /// What it takes for a record to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,18 +206,18 @@ impl Appender {
             self.file.set_len(self.length)?;
             self.is_dirty = false;
         }
-        let about = self.file.metadata()?;
-        if about.nlink() == 0 {
+        let Standing { length, is_deleted } = Standing::of(&self.file)?;
+        if is_deleted {
             return Err(io::Error::other("it was deleted"));
         }
-        if about.len() < self.length
+        if length < self.length
             && let Some(ahead) = &mut self.ahead
         {
             // What others took out of it is not put back.
             ahead.settle(&self.file)?;
         }
         // Others may have written behind us, or cut it: what is taken back is ours alone.
-        self.length = about.len();
+        self.length = length;
         self.file.write_all(&self.added)?;
         match (durability, &mut self.ahead) {
             (Durability::Sync, Some(ahead)) => ahead.append(&self.added, &self.file),

@@ -14,6 +14,7 @@ mod put_back;
 mod read;
 mod rotated;
 mod select;
+mod standing;
 mod tail;
 mod verify;
 

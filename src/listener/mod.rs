@@ -3,10 +3,12 @@
 
 mod room;
 mod tls;
+mod turns;
 mod unix;
 
 pub use self::room::{NoRoom, Place, Room};
 pub use self::tls::{Refreshed, ServerTls, TlsError, TlsFiles};
+pub use self::turns::{TURN_BYTES, Turns, Waiting};
 pub use self::unix::{Group, UnixError, UnixPlan, UnixSocket};
 
 use std::fmt;
@@ -127,6 +129,8 @@ pub struct Listener {
     pub bounds: Bounds,
     /// Its connections, as many as there are and may be.
     pub room: Room,
+    /// Its strangers over HTTP/2.
+    pub turns: Turns,
 }
 
 impl Listener {
@@ -142,7 +146,8 @@ impl Listener {
         }
         let Plan { at, paths, bounds, .. } = plan;
         let room = Room::new(bounds.connections, bounds.per_address);
-        Ok(Arc::new(Self { at: at.clone(), tls, paths: *paths, bounds: *bounds, room }))
+        let turns = Turns::default();
+        Ok(Arc::new(Self { at: at.clone(), tls, paths: *paths, bounds: *bounds, room, turns }))
     }
 }
 

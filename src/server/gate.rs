@@ -114,8 +114,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
 
     /// The stream again, with what was read of it in front: for HTTP/2, which is not vetted here.
     pub(super) fn into_unvetted(self) -> Unvetted<S> {
-        let Self { stream, buffer, filled, .. } = self;
-        Unvetted::new(stream, buffer, filled)
+        let Self { stream, buffer, filled, inbound, .. } = self;
+        Unvetted::new(stream, buffer, filled, inbound)
     }
 
     /// Whether hyper came to its end here only because nothing was asked for a while, and something is now.
