@@ -5,11 +5,13 @@
 
 mod certificate;
 mod files;
+mod head;
 mod journal;
 mod request;
 mod smh;
 mod store;
 mod token;
+mod traceparent;
 
 use std::sync::LazyLock;
 
@@ -18,9 +20,10 @@ use libfuzzer_sys::fuzz_target;
 type Target = fn(&[u8]);
 
 /// By the names of the folders of `corpus/`.
-const TARGETS: [(&str, Target); 9] = [
+const TARGETS: [(&str, Target); 11] = [
     ("certificate", certificate::run),
     ("gateway_yaml", files::gateway),
+    ("head", head::run),
     ("journal", journal::run),
     ("jwks", token::key_set),
     ("jwt", token::run),
@@ -28,6 +31,7 @@ const TARGETS: [(&str, Target); 9] = [
     ("request", request::run),
     ("smh", smh::run),
     ("store", store::run),
+    ("traceparent", traceparent::run),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the arguments are libFuzzer's")]

@@ -12,26 +12,33 @@ use crate::refusal::{
 
 /// What the bytes so far are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Vetted {
+pub enum Vetted {
     /// The beginning of a head.
     Partial,
     /// A whole head of so many bytes.
-    Whole { bytes: usize, body: Body },
+    Whole {
+        /// Of the head, with the empty line that ends it.
+        bytes: usize,
+        /// What follows.
+        body: Body,
+    },
     /// Nothing that may be answered but with this.
     Refused(Refusal),
 }
 
 /// What follows the head, by its own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
+pub enum Body {
+    /// Nothing.
     None,
+    /// Something, be it empty chunks.
     Some,
 }
 
 /// Goes on where it stopped when more bytes have come, so that a head that arrives byte by byte
 /// costs no more than one that arrives at once.
 #[derive(Debug)]
-pub(super) struct HeadVetting {
+pub struct HeadVetting {
     /// Longest head, in bytes.
     most: usize,
     /// Where the line begins that is not yet whole.
@@ -52,12 +59,13 @@ struct Seen {
 
 impl HeadVetting {
     /// Of a head of at most so many bytes.
-    pub(super) fn new(most: usize) -> Self {
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         Self { most, line_start: 0, searched: 0, seen: Seen::default() }
     }
 
     /// Looks at the head's bytes, of which there are at least as many as the last time.
-    pub(super) fn vet(&mut self, head: &[u8]) -> Vetted {
+    pub fn vet(&mut self, head: &[u8]) -> Vetted {
         loop {
             let rest = head.get(self.searched..).unwrap_or_default();
             let Some(found) = memchr::memchr(b'\n', rest) else {

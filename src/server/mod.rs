@@ -6,7 +6,7 @@
 
 mod connection;
 mod gate;
-mod head;
+pub mod head;
 mod http2;
 mod leaving;
 mod listen;
