@@ -37,7 +37,10 @@ impl<S> Unvetted<S> {
             return Poll::Ready(());
         }
         if let Some((next, _)) = &mut self.wait {
-            ready!(next.as_mut().poll(cx));
+            // What it has proved itself with may have been in the bytes before.
+            if !self.inbound.is_known() {
+                ready!(next.as_mut().poll(cx));
+            }
             self.wait = None;
             self.begin_turn();
             return Poll::Ready(());

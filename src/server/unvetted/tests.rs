@@ -92,6 +92,17 @@ async fn one_who_is_known_waits_for_no_time_but_lets_others_run_in_between() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_proves_itself_while_it_waits_is_read_at_once() {
+    let from = inbound();
+    let mut stream = endless(&from);
+    assert!(read_within(&mut stream, 1).await < 2 << 20);
+    from.set_known();
+    let begun = Instant::now();
+    stream.read_exact(&mut [0; 64 * TURN_BYTES]).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
 proptest! {
     #[test]
     fn nothing_is_lost_or_twice_whatever_was_read_before(
