@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     Drip(Duration),
     /// All bytes that come are others, and none of HTTP.
     Corrupt,
-    /// One bit in the middle of each piece is another.
+    /// One bit of each piece is another: of its first TLS record, as what is in front of a broken one is good.
     Flip,
 }
 
@@ -167,8 +167,8 @@ impl Pump<'_> {
             }
             Some(Fault::Drip(apart)) => return self.drip(bytes, apart).await,
             Some(Fault::Flip) => {
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
+                let at = (bytes.len() / 2).min(INSIDE_A_RECORD);
+                bytes[at] ^= 1;
             }
             Some(Fault::Corrupt) => bytes.iter_mut().for_each(|byte| *byte ^= 0x80),
         }
@@ -204,3 +204,6 @@ async fn becomes_reset(faults: &mut Faults, way: Way) {
     }
     pending().await
 }
+
+/// Behind its header, and in front of the end of the shortest one (RFC 8446, section 5.2).
+const INSIDE_A_RECORD: usize = 16;
